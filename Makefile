@@ -1,0 +1,72 @@
+# make run and make test need Python 3.11, make and git, and nothing else.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.11
+BIN := .venv/bin
+# Compiled at install, so that the first run does not pay for it step by step.
+INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --python $(BIN)/python -r
+
+.PHONY: help install install-dev run test check format lock ui bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { echo 'Python 3.11 is needed: install it, or name it with make PYTHON=/path/to/python3.11' >&2; exit 2; }
+	@echo 'making .venv'
+	@$(PYTHON) -m venv .venv
+
+# The project itself is a .pth file and its scripts: no build step, nothing fetched that the lock does not name.
+.venv/.installed: .venv/pyvenv.cfg requirements/uv.txt requirements/local.txt pyproject.toml
+	@echo 'installing what the local run needs (requirements/local.txt, hashes checked)'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(INSTALL) requirements/local.txt
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed requirements/dev.txt
+	@echo 'installing what the tests and checks need (requirements/dev.txt, hashes checked)'
+	@$(INSTALL) requirements/dev.txt
+	@touch $@
+
+install: .venv/.installed  ## make .venv with what the local run needs
+install-dev: .venv/.installed-dev  ## the same, and what the tests and checks need
+
+run: install  ## install, compile, and train, gate and deploy locally on the embedded data
+	@$(BIN)/churn data fetch cdnow
+	@$(BIN)/python compile.py
+	@$(BIN)/submit training --target local
+
+test: install-dev  ## install, and run the tests
+	@$(BIN)/churn data fetch cdnow
+	@$(BIN)/python -m pytest tests
+
+check: install-dev  ## ruff, types, who imports whom, dead code, spec policy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/vulture
+	@$(BIN)/python -m pytest tests/pipelines/test_spec_policy.py
+
+format: install-dev  ## sort imports and format
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: install  ## resolve the dependencies again, with hashes, naming no registry
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 --extra local pyproject.toml -o requirements/local.txt
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -c requirements/local.txt pyproject.toml -o requirements/dev.txt
+
+ui: install  ## open the tracked runs: MLflow on 127.0.0.1:5000
+	@$(BIN)/churn ui
+
+bench: install  ## the local runner against the same functions in one plain process
+	@$(BIN)/churn data fetch cdnow
+	@$(BIN)/python benchmarks/orchestration.py
+
+clean:  ## remove the environment, the cache and the compiled specs; keep runs, releases and tracked runs
+	@rm -rf .venv .cache specs build *.egg-info

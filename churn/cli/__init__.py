@@ -1,0 +1,1 @@
+"""The command churn: one file a command, each stage imported when it is needed."""

@@ -1,0 +1,48 @@
+"""churn serve: the endpoint for what is live in a release line; it follows `live` without a restart."""
+
+import argparse
+
+from churn.platform.errors import ConfigError, StateError
+from churn.platform.settings import Environment, workspace
+
+
+def define(parser: argparse.ArgumentParser) -> None:
+    """The arguments."""
+    parser.add_argument("--line", help="the release line (default: the only one with something live, else the default dataset's)")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until stopped."""
+    from churn.deployment.releases import LocalReleases
+
+    root = workspace() / Environment.read("local").releases
+    store = LocalReleases(root, choose_line(str(root), arguments.line))
+    store.live_model()  # nothing live is one clear line, before anything listens
+    from churn.serving.server import serve
+
+    print(f"serving {store.line} ({store.live_name()}) on http://{arguments.host}:{arguments.port}", flush=True)
+    serve(store.live_model, host=arguments.host, port=arguments.port)
+    return 0
+
+
+def choose_line(root: str, named: str | None) -> str:
+    """The release line that is meant.
+
+    Raises:
+        ConfigError: several could be meant, or the one named has nothing live.
+        StateError: nothing is live at all.
+    """
+    from churn.deployment.releases import lines
+
+    there = lines(root)
+    if named:
+        if named not in there:
+            raise ConfigError(f"nothing is live in a line {named!r}; there are: {', '.join(there) or 'none'}")
+        return named
+    if not there:
+        raise StateError(f"nothing is live yet under {root}; make run brings a model there")
+    if len(there) > 1:
+        raise ConfigError(f"several release lines have something live: {', '.join(there)}; say which with --line")
+    return there[0]

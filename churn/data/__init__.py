@@ -1,0 +1,1 @@
+"""Rows as a company has them in, one canonical history out."""

@@ -1,0 +1,1 @@
+"""How good the model is on the untouched test window, and whether it may go live."""

@@ -1,0 +1,1 @@
+"""Who counts, when, and what was known then."""

@@ -1,0 +1,1 @@
+"""The prediction server for one model directory."""

@@ -1,0 +1,60 @@
+"""The serving contract: instances in, predictions out, in order. A wrong request is refused with the name of what is wrong."""
+
+from typing import Any
+
+import numpy as np
+
+from churn.platform.errors import InputError
+from churn.training.model import ChurnModel
+
+_MOST_NAMED = 5
+
+
+def answer(model: ChurnModel, body: Any) -> dict[str, Any]:
+    """The predictions for a request body.
+
+    Args:
+        model: what answers.
+        body: {"instances": [{feature: number or null, …, "customer_id": optional}], "parameters": optional object}.
+
+    Returns:
+        {"predictions": [{"churn_probability", "churn", "model_version", "customer_id" where given}]}, in the order of the instances.
+
+    Raises:
+        InputError: what is wrong with the request, by name.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
+        raise InputError('the body should be a JSON object with a list "instances"')
+    if body.get("parameters") is not None and not isinstance(body["parameters"], dict):
+        raise InputError('"parameters" should be an object')
+    instances = body["instances"]
+    matrix = np.empty((len(instances), len(model.features)), dtype=np.float32)
+    for number, instance in enumerate(instances):
+        matrix[number] = _row(instance, model.features, number)
+    probabilities = model.score(matrix) if instances else []
+    predictions = [
+        {"churn_probability": float(p), "churn": bool(p >= model.threshold), "model_version": model.sha256[:12]}
+        | ({"customer_id": instance["customer_id"]} if "customer_id" in instance else {})
+        for p, instance in zip(probabilities, instances, strict=True)
+    ]
+    return {"predictions": predictions}
+
+
+def _row(instance: Any, features: tuple[str, ...], number: int) -> list[float]:
+    if not isinstance(instance, dict):
+        raise InputError(f"instance {number} should be an object of feature name to number or null")
+    unknown = sorted(set(instance) - set(features) - {"customer_id"})
+    missing = [name for name in features if name not in instance]
+    for what, names in (("has unknown features", unknown), ("lacks features", missing)):
+        if names:
+            more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+            raise InputError(f"instance {number} {what}: {', '.join(names[:_MOST_NAMED])}{more}")
+    return [_number(instance[name], name, number) for name in features]
+
+
+def _number(value: Any, name: str, number: int) -> float:
+    if value is None:
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(np.float32(value)):
+        raise InputError(f"instance {number}: {name} should be a finite number or null, not {str(value)[:40]!r}")
+    return float(value)

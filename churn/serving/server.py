@@ -1,0 +1,112 @@
+"""The prediction server: Vertex's custom container and SageMaker's, from one application."""
+
+import argparse
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from churn.platform.errors import ChurnError, InputError
+from churn.serving.contract import answer
+from churn.training.model import ChurnModel
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import JSONResponse
+
+
+class Current:
+    """The model to answer with: what `folder` names now. It is looked at for each request, and read again only where it has moved."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._path: Path | None = None
+        self._model: ChurnModel | None = None
+
+    def model(self) -> ChurnModel:
+        """The model; where the new one cannot be read, the one before it goes on answering."""
+        with self._lock:
+            try:
+                path = self._folder()
+                if path != self._path or self._model is None:
+                    self._model, self._path = ChurnModel.load(path), path
+            except ChurnError:
+                if self._model is None:
+                    raise
+            return self._model
+
+
+def application(current: Current) -> "Starlette":
+    """The routes: AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE (default /health and /predict), /ping and /invocations."""
+    from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def health(_: "Request") -> "JSONResponse":
+        try:
+            model = await run_in_threadpool(current.model)
+        except ChurnError as error:
+            return JSONResponse({"status": "no model", "error": str(error)}, 503)
+        return JSONResponse({"status": "ok", "model_version": model.sha256[:12], "features": list(model.features)})
+
+    async def predict(request: "Request") -> "JSONResponse":
+        raw = await request.body()
+        try:
+            model = await run_in_threadpool(current.model)
+        except ChurnError as error:
+            return JSONResponse({"error": str(error)}, 503)
+        try:
+            return JSONResponse(await run_in_threadpool(lambda: answer(model, _json(raw))))
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 400)
+
+    gets = [Route(path, health) for path in {os.environ.get("AIP_HEALTH_ROUTE", "/health"), "/ping"}]
+    posts = [Route(path, predict, methods=["POST"]) for path in {os.environ.get("AIP_PREDICT_ROUTE", "/predict"), "/invocations"}]
+    return Starlette(routes=[*gets, *posts])
+
+
+def _json(raw: bytes) -> object:
+    try:
+        return json.loads(raw)
+    except ValueError:
+        raise InputError("the body is not JSON") from None
+
+
+def serve(folder: Callable[[], Path], *, host: str = "127.0.0.1", port: int = 8080, fd: int | None = None) -> None:
+    """Serve until stopped.
+
+    Args:
+        folder: gives the model directory to answer with, and is asked again at each request.
+        host: the address to listen on.
+        port: its port.
+        fd: or: a listening socket handed over by the parent.
+    """
+    import uvicorn
+
+    current = Current(folder)
+    current.model()  # a server that cannot answer does not start
+    server = uvicorn.Server(uvicorn.Config(application(current), host=host, port=port, log_level="warning", access_log=False))
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+
+
+def main() -> None:
+    """Serve one model directory: python -m churn.serving.server --model DIR."""
+    parser = argparse.ArgumentParser(description="Serve one model directory.")
+    parser.add_argument("--model", type=Path, default=os.environ.get("AIP_STORAGE_URI"), help="the model directory (default: AIP_STORAGE_URI)")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("AIP_HTTP_PORT", "8080")))
+    parser.add_argument("--fd", type=int, help="a listening socket, instead of host and port")
+    arguments = parser.parse_args()
+    if arguments.model is None:
+        parser.error("--model is needed (or AIP_STORAGE_URI)")
+    serve(lambda: Path(arguments.model), host=arguments.host, port=arguments.port, fd=arguments.fd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Compile every pipeline to specs/NAME.yaml: python compile.py [--image-tag T | --images FILE] [--out DIR]. The same input gives the same bytes."""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from churn.platform.errors import ChurnError, ConfigError
+from churn.platform.files import write_whole
+from pipelines.code import image_hash, spec_hash
+from pipelines.configuration import training_defaults
+
+GROUPS = ("data", "train", "deploy")
+
+
+def pipelines() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """Every pipeline by name, with its parameters' defaults."""
+    from pipelines.training import training_pipeline
+
+    return {"training": (training_pipeline, training_defaults())}
+
+
+def images_for(tag: str) -> dict[str, str]:
+    """The image of each group of dependencies, by one tag."""
+    return {group: f"churn-{group}:{tag}" for group in GROUPS}
+
+
+def read_images(path: Path) -> dict[str, str]:
+    """The image of each group as a build wrote them: {"data": "HOST/…/data@sha256:…", …}."""
+    try:
+        images = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--images {path}: {error}; it should be a JSON object with {', '.join(GROUPS)}") from None
+    missing = [group for group in GROUPS if not isinstance(images, dict) or not isinstance(images.get(group), str)]
+    if missing:
+        raise ConfigError(f"--images {path}: has no reference for {', '.join(missing)}")
+    return {group: images[group] for group in GROUPS}
+
+
+def compiled(name: str, images: dict[str, str]) -> str:
+    """The spec of a pipeline as YAML, one document, its keys sorted, so that the same input gives the same bytes."""
+    from kfp import compiler
+
+    function, defaults = pipelines()[name]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "spec.yaml"
+        compiler.Compiler().compile(function, str(path), pipeline_parameters=defaults)
+        spec = yaml.safe_load(path.read_text())
+    for executor in spec["deploymentSpec"]["executors"].values():
+        container = executor["container"]
+        container["image"] = images[container["image"].removeprefix("churn-")]
+    return f"# {name}, compiled by compile.py from code {spec_hash()}\n" + yaml.safe_dump(spec, sort_keys=True, width=140)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description="Compile every pipeline to a spec.")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--image-tag", metavar="T", help="the tag of the pipeline's images (default: the hash of the code that they hold)")
+    which.add_argument("--images", metavar="FILE", type=Path, help="JSON with the reference of each image, as a build wrote it")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path(__file__).parent / "specs", help="where the specs go (default: specs/)")
+    options = parser.parse_args(arguments)
+    try:
+        images = read_images(options.images) if options.images else images_for(options.image_tag or f"src-{image_hash()}")
+        for name in pipelines():
+            write_whole(options.out / f"{name}.yaml", compiled(name, images))
+            print(f"compiled {name}: {options.out / f'{name}.yaml'}")
+    except ChurnError as error:
+        print(f"compile.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""KFP components, one a file: a typed signature, a docstring, and one call into churn/."""

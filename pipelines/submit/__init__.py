@@ -1,0 +1,1 @@
+"""The command submit: runs a compiled spec. It reads specs, never pipeline code."""

@@ -1,0 +1,111 @@
+"""A compiled spec, read as data."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from churn.platform.errors import ConfigError
+
+_CODE = re.compile(r"^# \S+, compiled by compile\.py from code (\w+)$")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a pipeline: kfp's type (STRING, NUMBER_INTEGER, …), and whether it has a default."""
+
+    type: str
+    has_default: bool
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A compiled pipeline."""
+
+    name: str
+    text: str
+
+    @classmethod
+    def read(cls, name: str, folder: Path) -> "Spec":
+        """Read specs/NAME.yaml, or the file that `name` is.
+
+        Raises:
+            ConfigError: there is none, or it is not a spec.
+        """
+        path = Path(name) if name.endswith((".yaml", ".yml")) else folder / f"{name}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
+            raise ConfigError(f"no compiled pipeline {path}; run: python compile.py{f' (there are: {known})' if known else ''}")
+        spec = cls(path.stem, path.read_text())
+        try:
+            _ = spec.parameters, spec.executors
+        except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+            raise ConfigError(f"{path} is not a compiled pipeline; run: python compile.py") from None
+        return spec
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """The spec itself."""
+        values = yaml.safe_load(self.text)
+        assert isinstance(values, dict)
+        return values
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the file."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def code(self) -> str:
+        """The hash of the code that it was compiled from, '' where it does not say."""
+        match = _CODE.match(self.text.partition("\n")[0])
+        return match[1] if match else ""
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The pipeline's parameters by name."""
+        found = self.values["root"].get("inputDefinitions", {}).get("parameters", {})
+        return {name: Parameter(each["parameterType"], "defaultValue" in each) for name, each in found.items()}
+
+    @property
+    def executors(self) -> dict[str, Any]:
+        """The executors by label."""
+        found = self.values["deploymentSpec"]["executors"]
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def images(self) -> list[str]:
+        """Every image, once."""
+        return sorted({each["container"]["image"] for each in self.executors.values()})
+
+    @property
+    def tasks(self) -> list[str]:
+        """Every task that runs something, in the order of their dependencies, the exit handler last."""
+        names = self._tasks(self.values["root"]["dag"])
+        exits = [name for name, task in self.values["root"]["dag"]["tasks"].items() if "strategy" in task.get("triggerPolicy", {})]
+        return [name for name in names if name not in exits] + exits
+
+    def _tasks(self, dag: dict[str, Any]) -> list[str]:
+        ordered: list[str] = []
+        waiting = dict(sorted(dag["tasks"].items()))
+        done: set[str] = set()
+        while waiting:
+            ready = [name for name, task in waiting.items() if set(task.get("dependentTasks", [])) <= done] or list(waiting)
+            for name in ready:
+                component = self.values["components"][waiting.pop(name)["componentRef"]["name"]]
+                ordered += self._tasks(component["dag"]) if "dag" in component else [name]
+                done.add(name)
+        return ordered
+
+    def with_images(self, tag: str) -> str:
+        """The spec with every image under another tag."""
+        values: dict[str, Any] = yaml.safe_load(self.text)
+        for executor in values["deploymentSpec"]["executors"].values():
+            container = executor["container"]
+            container["image"] = f"{container['image'].partition('@')[0].rsplit(':', 1)[0]}:{tag}"
+        return yaml.safe_dump(values, sort_keys=True)
