@@ -63,7 +63,9 @@ def main(arguments: list[str] | None = None) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--image-tag", metavar="T", help="the tag of the pipeline's images (default: the hash of the code that they hold)")
     which.add_argument("--images", metavar="FILE", type=Path, help="JSON with the reference of each image, as a build wrote it")
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path(__file__).parent / "specs", help="where the specs go (default: specs/)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(__file__).parent / "specs", help="where the specs go (default: specs/)"
+    )
     options = parser.parse_args(arguments)
     try:
         images = read_images(options.images) if options.images else images_for(options.image_tag or f"src-{image_hash()}")

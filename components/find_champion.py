@@ -8,9 +8,9 @@ from components.base import pipeline_component
 
 
 @pipeline_component("deploy")
-def find_champion(
-    target: str, releases: str, release_line: str, dataset: dict, horizon_days: int, champion: Output[Model]
-) -> NamedTuple("Found", [("line", str), ("release", str), ("model_sha256", str)]):  # type: ignore[valid-type]
+def find_champion(target: str, releases: str, release_line: str, dataset: dict, horizon_days: int, champion: Output[Model]) -> NamedTuple(
+    "Found", [("line", str), ("release", str), ("model_sha256", str)]
+):  # type: ignore[valid-type]
     """Find the live release of the line and bring its model; without one the artifact is empty and says so.
 
     Args:
@@ -24,5 +24,5 @@ def find_champion(
     from churn.deployment.champion import find_champion as find
 
     found = find(target, releases, release_line or f"{dataset['name']}-{horizon_days}d", champion.path)
-    champion.metadata.update(release=found.release, model_sha256=found.model_sha256, empty=not found.release, note=found.note)
+    champion.metadata.update(release=found.release, model_sha256=found.model_sha256, empty=not found.release, damage=found.damage)
     return (found.line, found.release, found.model_sha256)

@@ -35,7 +35,7 @@ def judge(
         model_sha256,
         evaluation.path,
         test_table.path,
-        Champion(champion.path, champion_release, champion_sha256),
+        Champion(champion.path, champion_release, champion_sha256, champion.metadata["damage"]),
         policy,
         rounds=bootstrap_rounds,
         facts={"release line": line, "run": run, "data": content},

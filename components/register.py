@@ -11,6 +11,8 @@ def register(tracking_uri: str, line: str, model: Input[Model], model_sha256: st
     from churn.registry.versions import register as register_version
 
     tags = {"git_commit": git_commit, "data_fingerprint": content}
-    version, new = register_version(tracking_uri, line=line, model=model.path, model_sha256=model_sha256, tracked_run=tracked_run, tags=tags)
+    version, new = register_version(
+        tracking_uri, line=line, model=model.path, model_sha256=model_sha256, tracked_run=tracked_run, tags=tags
+    )
     print(f"{line} version {version}" + ("" if new else ": registered already"))
     return version

@@ -50,6 +50,4 @@ def track(
         "seed": seed,
     }
     provenance = {"git_commit": git_commit, "data_fingerprint": content, "model_sha256": model_sha256}
-    return record_run(
-        tracking_uri, run, line, parameters, provenance, train_metrics.path, evaluation.path, judgement.path, report.path
-    )
+    return record_run(tracking_uri, run, line, parameters, provenance, train_metrics.path, evaluation.path, judgement.path, report.path)

@@ -94,9 +94,11 @@ def training_pipeline(
         )
         model, model_sha256 = trained.outputs["model"], trained.outputs["Output"]
         evaluated = evaluate(model=model, test_table=built.outputs["test_table"], bootstrap_rounds=bootstrap_rounds, seed=seed)
+        # After the evaluation, though it needs nothing of it: what is live is looked at as late as can be.
         champion = _acts(
             find_champion(target=target, releases=releases, release_line=release_line, dataset=dataset, horizon_days=horizon_days)
         )
+        champion.after(evaluated)
         line = champion.outputs["line"]
         judged = _acts(
             judge(

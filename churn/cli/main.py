@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="churn", description="Data, serving and releases of the churn model.")
-    parser.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help="; ".join(f"{name}: {text}" for name, text in _COMMANDS.items()))
+    parser.add_argument(
+        "command", choices=_COMMANDS, metavar="COMMAND", help="; ".join(f"{name}: {text}" for name, text in _COMMANDS.items())
+    )
     name = parser.parse_args(given[:1]).command
     command = importlib.import_module(f"churn.cli.{name}")
     own = argparse.ArgumentParser(prog=f"churn {name}", description=_COMMANDS[name])

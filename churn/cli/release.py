@@ -10,7 +10,11 @@ from churn.platform.settings import Environment, workspace
 def define(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (("list", "every release of a line, and what is live"), ("promote", "make a release live"), ("rollback", "make the one before live again")):
+    for name, text in (
+        ("list", "every release of a line, and what is live"),
+        ("promote", "make a release live"),
+        ("rollback", "make the one before live again"),
+    ):
         action = actions.add_parser(name, help=text)
         action.add_argument("--line", help="the release line (default: the only one with something live)")
         if name == "promote":

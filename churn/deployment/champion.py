@@ -11,12 +11,12 @@ from churn.platform.files import read_json
 
 @dataclass(frozen=True)
 class Found:
-    """The champion: the line, the release's name and its model's hash ('' where nothing is live), and what is wrong with it, if anything."""
+    """The champion: the line, the release's name and its model's hash ('' where nothing is live), and how it is damaged, if it is."""
 
     line: str
     release: str
     model_sha256: str
-    note: str
+    damage: str
 
 
 def find_champion(target: str, root: str, line: str, out: str | Path) -> Found:
@@ -26,7 +26,7 @@ def find_champion(target: str, root: str, line: str, out: str | Path) -> Found:
     out.mkdir(parents=True, exist_ok=True)
     name = store.live_name()
     if not name:
-        return Found(line, "", "", "nothing is live")
+        return Found(line, "", "", "")
     folder = store.folder / name
     try:
         shutil.copytree(folder / "model", out, dirs_exist_ok=True)
@@ -34,5 +34,5 @@ def find_champion(target: str, root: str, line: str, out: str | Path) -> Found:
         store.get(name)
     except (ChurnError, OSError, KeyError) as error:
         # Not '' as a whole: a champion that cannot be read closes the gate, it is not "no champion".
-        return Found(line, name, "", f"the live release is damaged: {error}")
+        return Found(line, name, "", f"it is damaged: {error}")
     return Found(line, name, sha256, "")

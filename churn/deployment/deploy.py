@@ -12,7 +12,14 @@ from churn.registry.versions import mark_live
 
 
 def deploy(
-    target: str, root: str, line: str, model: str | Path, model_sha256: str, evaluation: str | Path, metrics: dict[str, Any], provenance: dict[str, str]
+    target: str,
+    root: str,
+    line: str,
+    model: str | Path,
+    model_sha256: str,
+    evaluation: str | Path,
+    metrics: dict[str, Any],
+    provenance: dict[str, str],
 ) -> tuple[str, bool]:
     """Lay a model down as a release; gives its name, and False where it was there already.
 

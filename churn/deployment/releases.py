@@ -114,7 +114,9 @@ class LocalReleases:
             if live == name:
                 return False
             if live != expected:
-                raise StateError(f"what is live in {self.line} changed from {expected or 'nothing'} to {live or 'nothing'} since this run looked; run again")
+                raise StateError(
+                    f"what is live in {self.line} changed from {expected or 'nothing'} to {live or 'nothing'} since this run looked; run again"
+                )
             _check_run_lives()
             replace_link(self._live, name)
             self._record("promote", name, by)
@@ -129,7 +131,9 @@ class LocalReleases:
                 before.pop()
             target = to or (before[-1] if before else "")
             if not target:
-                raise StateError(f"nothing was live before {live or 'nothing'} in {self.line}; name a release: churn release rollback --to NAME")
+                raise StateError(
+                    f"nothing was live before {live or 'nothing'} in {self.line}; name a release: churn release rollback --to NAME"
+                )
             self.get(target)
             if target != live:
                 replace_link(self._live, target)

@@ -42,7 +42,9 @@ def _compare(predictions: list[dict[str, Any]], known: list[float]) -> int:
         raise StateError(f"the smoke test asked for {len(known)} predictions and got {len(predictions)}")
     for number, (prediction, probability) in enumerate(zip(predictions, known, strict=True)):
         if abs(prediction["churn_probability"] - probability) > _TOLERANCE:
-            raise StateError(f"the smoke test's row {number} should be {probability:.6f} and is {prediction['churn_probability']:.6f}: not the model that was evaluated")
+            raise StateError(
+                f"the smoke test's row {number} should be {probability:.6f} and is {prediction['churn_probability']:.6f}: not the model that was evaluated"
+            )
     return len(known)
 
 

@@ -15,11 +15,13 @@ _SEED = 20_000
 
 @dataclass(frozen=True)
 class Champion:
-    """What is live in the release line. folder: its model directory; release: its name; model_sha256: its hash. Without a champion all are ''."""
+    """What is live in the release line. folder: its model directory; release: its name; model_sha256: its hash;
+    damage: why it cannot be read, if it cannot. Without a champion all are ''."""
 
     folder: str = ""
     release: str = ""
     model_sha256: str = ""
+    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,11 @@ def _baseline(evaluation: Evaluation) -> tuple[bool, str]:
     if gain.value is None or gain.low is None or gain.high is None:
         return False, f"the gain over the recency baseline is undefined: {evaluation.undefined or 'no resample has both classes'}"
     span = f"{gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] over recency alone"
-    return (True, f"it beats the recency baseline: {span}") if gain.low > 0 else (False, f"it does not clearly beat the recency baseline: {span}")
+    return (
+        (True, f"it beats the recency baseline: {span}")
+        if gain.low > 0
+        else (False, f"it does not clearly beat the recency baseline: {span}")
+    )
 
 
 def _champion(champion: Champion, compared: Compared | None, policy: GatePolicy) -> tuple[bool, str]:
@@ -101,7 +107,10 @@ def _champion(champion: Champion, compared: Compared | None, policy: GatePolicy)
     if compared.failed:
         if policy.replace_champion:
             return True, f"the champion {champion.release} cannot be scored ({compared.failed}), and replace_champion is set"
-        return False, f"the champion {champion.release} cannot be scored ({compared.failed}); replace_champion=true goes live without the comparison"
+        return (
+            False,
+            f"the champion {champion.release} cannot be scored ({compared.failed}); replace_champion=true goes live without the comparison",
+        )
     gain = compared.gain
     if gain is None or gain.value is None:
         return False, f"the difference to the champion {champion.release} is undefined"
@@ -115,6 +124,8 @@ def compare(champion: Champion, evaluation_folder: str | Path, test_folder: str 
     """Score the champion on the challenger's test rows; None where there is no champion."""
     if not champion.release:
         return None
+    if champion.damage:
+        return Compared(failed=champion.damage)
     import pandas as pd
 
     try:
@@ -134,7 +145,11 @@ def compare(champion: Champion, evaluation_folder: str | Path, test_folder: str 
 def _seen(model: ChurnModel, test: FeatureTable) -> str:
     """A champion that was trained on labels of the test window is flattered by the comparison: said, and the bar stays where it is."""
     until = str(model.facts.get("labels_known_until", ""))
-    return f"the champion was trained on labels until {until[:10]}, so it has seen part of this test window" if until > min(test.snapshots) else ""
+    return (
+        f"the champion was trained on labels until {until[:10]}, so it has seen part of this test window"
+        if until > min(test.snapshots)
+        else ""
+    )
 
 
 def verdict_record(verdict: Verdict) -> dict[str, object]:

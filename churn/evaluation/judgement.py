@@ -62,5 +62,3 @@ def _gains(model: ChurnModel) -> dict[str, float]:
     total = sum(raw.values()) or 1.0
     # The booster knows its columns as f0, f1, …: names stand in the model's own file.
     return {model.features[int(column[1:])]: value / total for column, value in raw.items()}
-
-

@@ -42,7 +42,15 @@ class Subject:
     facts: dict[str, str]
 
 
-def write_report(page: str | Path, plots_folder: str | Path, subject: Subject, evaluation: Evaluation, verdict: Verdict, gains: dict[str, float], scores: Any) -> None:
+def write_report(
+    page: str | Path,
+    plots_folder: str | Path,
+    subject: Subject,
+    evaluation: Evaluation,
+    verdict: Verdict,
+    gains: dict[str, float],
+    scores: Any,
+) -> None:
     """Write the page and its plots.
 
     Args:
@@ -93,7 +101,9 @@ def _figures(evaluation: Evaluation, verdict: Verdict) -> str:
     rows = [
         ("auc_pr (area under the precision-recall curve)", evaluation.auc_pr.value, _span(evaluation.auc_pr)),
         ("the champion on the same rows", verdict.champion_auc_pr, verdict.champion or "none is live") if verdict.champion else None,
-        ("challenger − champion", verdict.gain_over_champion.value, _span(verdict.gain_over_champion)) if verdict.gain_over_champion else None,
+        ("challenger − champion", verdict.gain_over_champion.value, _span(verdict.gain_over_champion))
+        if verdict.gain_over_champion
+        else None,
         ("recency alone on the same rows", figures["recency_auc_pr"], ""),
         ("challenger − recency", evaluation.gain_over_recency.value, _span(evaluation.gain_over_recency)),
         ("base rate (the share that churned)", figures["base_rate"], "what a model that learned nothing scores"),
@@ -105,7 +115,9 @@ def _figures(evaluation: Evaluation, verdict: Verdict) -> str:
         ("Brier score", figures["brier"], ""),
         ("rows / customers", figures["test_rows"], _number(figures["test_customers"])),
     ]
-    cells = "".join(f"<tr><td>{html.escape(row[0])}</td><td>{_number(row[1])}</td><td>{html.escape(str(row[2]))}</td></tr>" for row in rows if row)
+    cells = "".join(
+        f"<tr><td>{html.escape(row[0])}</td><td>{_number(row[1])}</td><td>{html.escape(str(row[2]))}</td></tr>" for row in rows if row
+    )
     return f"<h2>On the untouched test window</h2><table><tr><th>figure</th><th>value</th><th>95 % interval, or what it is</th></tr>{cells}</table>"
 
 

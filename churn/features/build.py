@@ -35,7 +35,12 @@ class Built:
     def window(self, name: str) -> dict[str, str | int]:
         """One window in words."""
         snapshots = getattr(self.windows, name)
-        return {"rows": self.rows[name], "first_snapshot": f"{snapshots[0]:%Y-%m-%d}", "last_snapshot": f"{snapshots[-1]:%Y-%m-%d}", "as_of": self.as_of}
+        return {
+            "rows": self.rows[name],
+            "first_snapshot": f"{snapshots[0]:%Y-%m-%d}",
+            "last_snapshot": f"{snapshots[-1]:%Y-%m-%d}",
+            "as_of": self.as_of,
+        }
 
 
 def build_features(prepared: str | Path, definition: ChurnDefinition, as_of: str, out: dict[str, str | Path]) -> Built:
@@ -73,7 +78,9 @@ def _load(db: "duckdb.DuckDBPyConnection", prepared: Path, until: datetime) -> N
         )
 
 
-def _window(db: "duckdb.DuckDBPyConnection", snapshots: tuple[datetime, ...], definition: ChurnDefinition, folder: Path) -> tuple[int, float]:
+def _window(
+    db: "duckdb.DuckDBPyConnection", snapshots: tuple[datetime, ...], definition: ChurnDefinition, folder: Path
+) -> tuple[int, float]:
     folder.mkdir(parents=True, exist_ok=True)
     # Snapshot by snapshot: the memory needed is that of one, however long the log is.
     for number, snapshot in enumerate(snapshots):
@@ -105,16 +112,16 @@ def features_sql(snapshot: datetime, active_days: int, features: tuple[Feature, 
     It reads the tables transactions and tickets (each with known_at), and only their rows from before the snapshot that were known before it.
     """
     at = f"TIMESTAMP {quoted(snapshot.isoformat(sep=' '))}"
-    of = {source: ",\n".join(f"({each.sql})::DOUBLE AS {each.name}" for each in features if each.of == source) for source in ("transactions", "tickets")}
-    names = ", ".join(
-        f"coalesce(tickets_known.{each.name}, 0) AS {each.name}" if each.of == "tickets" else each.name for each in features
-    )
+    of = {
+        source: ",\n".join(f"({each.sql})::DOUBLE AS {each.name}" for each in features if each.of == source)
+        for source in ("transactions", "tickets")
+    }
+    names = ", ".join(f"coalesce(tickets_known.{each.name}, 0) AS {each.name}" if each.of == "tickets" else each.name for each in features)
     return f"""
         WITH known AS (
             SELECT customer_id, event_timestamp, amount, is_purchase, is_cancel,
                    epoch({at} - event_timestamp) / 86400.0 AS age_days,
-                   epoch(event_timestamp - lag(event_timestamp) OVER before) / 86400.0 AS gap_days,
-                   row_number() OVER before AS nth
+                   epoch(event_timestamp - lag(event_timestamp) OVER before) / 86400.0 AS gap_days
             FROM transactions WHERE event_timestamp < {at} AND known_at < {at}
             WINDOW before AS (PARTITION BY customer_id, is_purchase ORDER BY event_timestamp, amount)
         ),

@@ -30,7 +30,11 @@ class Checked(pydantic.BaseModel):
 def _words(cls: type[pydantic.BaseModel], error: Any) -> str:
     field = ".".join(str(part) for part in error["loc"]) or "the whole"
     if error["type"] == "extra_forbidden":
-        return f"{field} is not a setting here (there are: {', '.join(cls.model_fields)})" if len(error["loc"]) == 1 else f"{field} is not a setting"
+        return (
+            f"{field} is not a setting here (there are: {', '.join(cls.model_fields)})"
+            if len(error["loc"]) == 1
+            else f"{field} is not a setting"
+        )
     if error["type"] == "missing":
         return f"{field} is missing"
     message = error["msg"].removeprefix("Value error, ")

@@ -17,7 +17,9 @@ HISTORY_TAG = "stage_history"
 STAGES = ("none", "staging", "production", "archived")
 
 
-def register(tracking_uri: str, *, line: str, model: str | Path, model_sha256: str, tracked_run: str, tags: dict[str, str]) -> tuple[str, bool]:
+def register(
+    tracking_uri: str, *, line: str, model: str | Path, model_sha256: str, tracked_run: str, tags: dict[str, str]
+) -> tuple[str, bool]:
     """Register a model with its signature as a version in staging; gives the version, and False where this model is registered already.
 
     Args:
@@ -79,10 +81,10 @@ def _move(mlflow: "MlflowClient", line: str, version: str, stage: str) -> None:
 
 def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> str:
     """Log the directory as a pyfunc model (no pickle: it is loaded by churn.registry.pyfunc); gives its URI."""
-    import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
+    import mlflow
     from churn.training.model import ChurnModel
 
     features = ChurnModel.load(model).features
@@ -94,6 +96,10 @@ def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> str:
     mlflow.set_registry_uri(tracking_uri)
     with mlflow.start_run(run_id=tracked_run):
         logged = mlflow.pyfunc.log_model(
-            name="model", loader_module="churn.registry.pyfunc", data_path=str(model), signature=signature, pip_requirements=["churn-pipelines[serve]"]
+            name="model",
+            loader_module="churn.registry.pyfunc",
+            data_path=str(model),
+            signature=signature,
+            pip_requirements=["churn-pipelines[serve]"],
         )
     return str(logged.model_uri)

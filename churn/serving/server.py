@@ -98,7 +98,9 @@ def serve(folder: Callable[[], Path], *, host: str = "127.0.0.1", port: int = 80
 def main() -> None:
     """Serve one model directory: python -m churn.serving.server --model DIR."""
     parser = argparse.ArgumentParser(description="Serve one model directory.")
-    parser.add_argument("--model", type=Path, default=os.environ.get("AIP_STORAGE_URI"), help="the model directory (default: AIP_STORAGE_URI)")
+    parser.add_argument(
+        "--model", type=Path, default=os.environ.get("AIP_STORAGE_URI"), help="the model directory (default: AIP_STORAGE_URI)"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("AIP_HTTP_PORT", "8080")))
     parser.add_argument("--fd", type=int, help="a listening socket, instead of host and port")

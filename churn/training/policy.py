@@ -13,6 +13,7 @@ class TrainingPolicy(Checked):
     learning_rate: float = Field(gt=0, le=1)
     max_depth: int = Field(ge=1, le=16)
     min_child_weight: float = Field(ge=0)
+    min_child_share: float = Field(gt=0, le=1)
     subsample: float = Field(gt=0, le=1)
     colsample_bytree: float = Field(gt=0, le=1)
     reg_lambda: float = Field(ge=0)

@@ -87,12 +87,19 @@ def _class_weight(table: FeatureTable) -> float:
 
 
 def _fit(
-    table: FeatureTable, features: list[str], policy: TrainingPolicy, seed: int, *, validation: FeatureTable | None = None, rounds: int | None = None
+    table: FeatureTable,
+    features: list[str],
+    policy: TrainingPolicy,
+    seed: int,
+    *,
+    validation: FeatureTable | None = None,
+    rounds: int | None = None,
 ) -> tuple["xgboost.Booster", int]:
     import xgboost
 
     parameters = {
-        **policy.model_dump(exclude={"max_rounds", "early_stopping_rounds"}),
+        **policy.model_dump(exclude={"max_rounds", "early_stopping_rounds", "min_child_share"}),
+        "min_child_weight": min(policy.min_child_weight, policy.min_child_share * len(table.rows)),
         "objective": "binary:logistic",
         "eval_metric": "aucpr",
         "tree_method": "hist",
@@ -105,7 +112,7 @@ def _fit(
         assert rounds is not None
         return xgboost.train(parameters, data, rounds), rounds
     held = xgboost.QuantileDMatrix(_matrix(validation, features), validation.rows["churned"].to_numpy(), ref=data, nthread=_THREADS)
-    stop = xgboost.callback.EarlyStopping(policy.early_stopping_rounds, maximize=True)
+    stop = xgboost.callback.EarlyStopping(rounds=policy.early_stopping_rounds, maximize=True)
     booster = xgboost.train(parameters, data, policy.max_rounds, evals=[(held, "validation")], callbacks=[stop], verbose_eval=False)
     return booster, booster.best_iteration + 1
 

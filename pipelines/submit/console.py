@@ -49,7 +49,9 @@ def _parts(summary: dict[str, Any], folder: Path, seconds: float) -> list[tuple[
         parts += [("error", summary["error"]), ("logs", str(folder / "logs"))]
     parts += [("data", _data(data)), *(("", warning) for warning in data["warnings"]), ("model", _model(summary["metrics"]))]
     parts += [("verdict", _verdict(summary))]
-    parts += [("live", f"{deployment['live'] or 'nothing'} in {deployment['line']}" + _moved(deployment)) if deployment["line"] else ("", "")]
+    parts += [
+        ("live", f"{deployment['live'] or 'nothing'} in {deployment['line']}" + _moved(deployment)) if deployment["line"] else ("", "")
+    ]
     if (folder / "report.html").exists():
         parts.append(("report", str(folder / "report.html")))
     if deployment["live"] and (folder / "example.json").exists():

@@ -113,7 +113,9 @@ class _Watcher:
                 with contextlib.redirect_stdout(said):
                     outputs, status = original(*args, **kwargs)
             except BaseException as error:
-                self._ended(TaskRecord(name, "failed", time.monotonic() - begin, error=f"{type(error).__name__}: {error}", log=said.getvalue()))
+                self._ended(
+                    TaskRecord(name, "failed", time.monotonic() - begin, error=f"{type(error).__name__}: {error}", log=said.getvalue())
+                )
                 raise
             finally:
                 self._logs.mkdir(parents=True, exist_ok=True)
@@ -121,7 +123,9 @@ class _Watcher:
             seconds = time.monotonic() - begin
             if status is Status.SUCCESS:
                 plain = {key: _plain(value) for key, value in outputs.items()}
-                self._ended(TaskRecord(name, "cached" if self._hit else "succeeded", 0.0 if self._hit else seconds, plain, log=said.getvalue()))
+                self._ended(
+                    TaskRecord(name, "cached" if self._hit else "succeeded", 0.0 if self._hit else seconds, plain, log=said.getvalue())
+                )
             else:
                 self._ended(TaskRecord(name, "failed", seconds, error=error_line(said.getvalue()), log=said.getvalue()))
             return outputs, status

@@ -34,9 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="submit", description="Run a compiled pipeline.")
-    parser.add_argument("pipeline", nargs="?", default="training", metavar="PIPELINE", help="a name in specs/, or a spec's file (default: training)")
+    parser.add_argument(
+        "pipeline", nargs="?", default="training", metavar="PIPELINE", help="a name in specs/, or a spec's file (default: training)"
+    )
     parser.add_argument("--target", metavar="local|vertex", help="where it runs (default: CHURN_TARGET, else local)")
-    parser.add_argument("--param", action="append", default=[], metavar="K=V", help="a parameter's value for this run; dataset=NAME or FILE; training.max_depth=3")
+    parser.add_argument(
+        "--param",
+        action="append",
+        default=[],
+        metavar="K=V",
+        help="a parameter's value for this run; dataset=NAME or FILE; training.max_depth=3",
+    )
     parser.add_argument("--params", type=Path, metavar="FILE", help="a YAML or JSON file of values; --param wins over it")
     parser.add_argument("--dry-run", action="store_true", help="print the final values, and run nothing")
     parser.add_argument("--no-cache", action="store_true", help="run every step again")
@@ -53,9 +61,18 @@ def _submit(options: argparse.Namespace) -> int:
     spec = Spec.read(options.pipeline, CHECKOUT / "specs")
     values = resolve(spec, environment, options.param, options.params, git_commit())
     if spec.code and spec.code != spec_hash():
-        print(f"submit: the spec {spec.name} is older than the code (compiled from {spec.code}, now {spec_hash()}); run: python compile.py", file=sys.stderr)
+        print(
+            f"submit: the spec {spec.name} is older than the code (compiled from {spec.code}, now {spec_hash()}); run: python compile.py",
+            file=sys.stderr,
+        )
     if options.dry_run:
-        print(json.dumps({"pipeline": spec.name, "target": environment.target, "spec_sha256": spec.sha256, "parameters": values}, indent=1, ensure_ascii=False))
+        print(
+            json.dumps(
+                {"pipeline": spec.name, "target": environment.target, "spec_sha256": spec.sha256, "parameters": values},
+                indent=1,
+                ensure_ascii=False,
+            )
+        )
         return 0
     # The steps run the code that is here now: the image's name says so, and with it every cache key.
     tag = f"src-{image_hash()}"
@@ -65,7 +82,9 @@ def _submit(options: argparse.Namespace) -> int:
 class _Run:
     """One local run: its folder, its summary, its end."""
 
-    def __init__(self, name: str, environment: Environment, values: dict[str, Any], spec: str, spec_sha256: str, image: str, tasks: list[str]) -> None:
+    def __init__(
+        self, name: str, environment: Environment, values: dict[str, Any], spec: str, spec_sha256: str, image: str, tasks: list[str]
+    ) -> None:
         from pipelines.submit.console import Progress
         from pipelines.submit.local import TaskRecord
         from pipelines.submit.summary import RunFacts

@@ -89,7 +89,13 @@ def _cast(name: str, value: Any, parameter: Parameter) -> Any:
     try:
         return cast[parameter.type](value)
     except (ValueError, TypeError):
-        kind = {"NUMBER_INTEGER": "a whole number", "NUMBER_DOUBLE": "a finite number", "BOOLEAN": "true or false", "STRUCT": "a JSON object", "LIST": "a JSON list"}
+        kind = {
+            "NUMBER_INTEGER": "a whole number",
+            "NUMBER_DOUBLE": "a finite number",
+            "BOOLEAN": "true or false",
+            "STRUCT": "a JSON object",
+            "LIST": "a JSON list",
+        }
         raise ConfigError(f"parameter {name}: should be {kind.get(parameter.type, 'text')} (given: {value!r})") from None
 
 
@@ -137,4 +143,3 @@ def _list(value: Any) -> list[Any]:
 def _without_nulls(values: dict[str, Any]) -> dict[str, Any]:
     # A null in a structure ends the run in the orchestrator; "not given" says the same.
     return {name: _without_nulls(value) if isinstance(value, dict) else value for name, value in values.items() if value is not None}
-
