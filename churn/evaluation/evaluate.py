@@ -41,7 +41,6 @@ class Evaluation:
     by_snapshot: list[dict[str, Any]]
     by_segment: list[dict[str, Any]]
     labels_until: str
-    first_snapshot: str
 
     @property
     def gate_value(self) -> float:
@@ -116,7 +115,7 @@ def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, ro
         "test_rows": float(len(scored)),
         "test_customers": float(scored["customer_id"].nunique()),
     }
-    snapshots = scored["snapshot"].map(lambda moment: moment.isoformat())
+    snapshots = scored["snapshot"].map(lambda moment: moment.date().isoformat())
     return Evaluation(
         metrics=figures,
         auc_pr=auc_pr,
@@ -127,7 +126,6 @@ def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, ro
         by_snapshot=_parts(scored, snapshots, "snapshot"),
         by_segment=_parts(scored, segments(rows), "purchases so far"),
         labels_until=labels_until,
-        first_snapshot=min(snapshots, default=""),
     )
 
 

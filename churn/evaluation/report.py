@@ -21,7 +21,7 @@ table { border-collapse: collapse; width: 100%; } th, td { text-align: right; pa
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; background: var(--soft); }
 .verdict { padding: .8rem 1rem; border-left: .4rem solid; background: var(--soft); } .open { border-color: var(--good); } .closed { border-color: var(--bad); }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(26rem, 1fr)); gap: 1rem; } .plots svg { width: 100%; height: auto; background: #ffffff; }
-.quiet { color: #5b6874; font-size: .9rem; }
+.quiet { color: #5b6874; font-size: .9rem; } .quiet td { text-align: left; overflow-wrap: anywhere; } .quiet td:first-child { white-space: nowrap; }
 """
 _BLUE, _ORANGE, _GREY = "#1f5fa8", "#c8641b", "#8a949e"
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 SHA_TAG = "model_sha256"
 STAGE_TAG = "stage"
 HISTORY_TAG = "stage_history"
-STAGES = ("none", "staging", "production", "archived")
 
 
 def register(
