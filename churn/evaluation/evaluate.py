@@ -9,6 +9,7 @@ import numpy as np
 from churn.evaluation import metrics as m
 from churn.features.tables import FeatureTable
 from churn.platform.files import check_seal, read_json, seal, write_json
+from churn.platform.ranking import Ranking
 from churn.training.model import ChurnModel
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Evaluation:
     """What stands in an evaluation folder.
 
     metrics: by name, None where undefined. auc_pr, gain_over_recency: with their intervals. undefined: why auc_pr is undefined, or ''.
-    curves: precision-recall and ROC points for drawing. by_snapshot, by_segment: the main figures of each part.
+    curves: precision-recall and ROC points for drawing. by_snapshot, by_segment: the main figures of each part. importance: each feature's share of the model's gain.
     """
 
     metrics: dict[str, float | None]
@@ -40,6 +41,7 @@ class Evaluation:
     curves: dict[str, dict[str, list[float]]]
     by_snapshot: list[dict[str, Any]]
     by_segment: list[dict[str, Any]]
+    importance: dict[str, float]
     labels_until: str
 
     @property
@@ -72,7 +74,7 @@ def evaluate(model_folder: str | Path, test_folder: str | Path, out: str | Path,
     rows = test.rows
     probability = model.probabilities(rows)
     scored = rows[["customer_id", "snapshot", "churned", RECENCY]].rename(columns={RECENCY: "recency"}).assign(probability=probability)
-    evaluation = assess(scored, rows, model.threshold, rounds=rounds, seed=seed, labels_until=test.labels_until)
+    evaluation = assess(scored, rows, model, rounds=rounds, seed=seed, labels_until=test.labels_until)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     scored.to_parquet(out / SCORES, index=False)
@@ -82,12 +84,12 @@ def evaluate(model_folder: str | Path, test_folder: str | Path, out: str | Path,
     return evaluation
 
 
-def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, rounds: int, seed: int, labels_until: str) -> Evaluation:
+def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", model: ChurnModel, *, rounds: int, seed: int, labels_until: str) -> Evaluation:
     """Every figure of the evaluation from scored rows (customer_id, snapshot, churned, recency, probability)."""
     churned, probability = scored["churned"].to_numpy(), scored["probability"].to_numpy()
     if not np.isfinite(probability).all():
         probability = np.full(len(scored), np.nan)
-    challenger, recency = m.Ranking.of(churned, probability), m.Ranking.of(churned, scored["recency"])
+    challenger, recency = Ranking.of(churned, probability), Ranking.of(churned, scored["recency"])
     undefined = _undefined(churned, probability)
     value = None if undefined else challenger.average_precision()
     baseline = None if undefined else recency.average_precision()
@@ -101,7 +103,7 @@ def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, ro
         "auc_pr_low": auc_pr.low,
         "auc_pr_high": auc_pr.high,
         "auc_roc": None if undefined else m.auc_roc(churned, probability),
-        "f1_optimal": None if undefined else m.f1_at(churned, probability, threshold),
+        "f1_optimal": None if undefined else m.f1_at(churned, probability, model.threshold),
         "recall_top10pct": None if undefined else m.recall_at_top(churned, probability, _TOP),
         "base_rate": base_rate,
         "lift_over_base_rate": value / base_rate if value is not None and base_rate else None,
@@ -111,7 +113,7 @@ def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, ro
         "gain_over_recency_high": gain.high,
         "brier": None if undefined else float(np.mean((probability - churned) ** 2)),
         "calibration_error": m.calibration_error(table),
-        "threshold": threshold,
+        "threshold": model.threshold,
         "test_rows": float(len(scored)),
         "test_customers": float(scored["customer_id"].nunique()),
     }
@@ -125,6 +127,7 @@ def assess(scored: "pd.DataFrame", rows: "pd.DataFrame", threshold: float, *, ro
         curves={} if undefined else curves(churned, probability),
         by_snapshot=_parts(scored, snapshots, "snapshot"),
         by_segment=_parts(scored, segments(rows), "purchases so far"),
+        importance=model.importance(),
         labels_until=labels_until,
     )
 
@@ -150,30 +153,23 @@ def segments(rows: "pd.DataFrame") -> "pd.Series[str]":
 def _parts(scored: "pd.DataFrame", by: "pd.Series[str]", name: str) -> list[dict[str, Any]]:
     parts = []
     for value, part in scored.groupby(by, sort=True):
-        challenger = m.Ranking.of(part["churned"], part["probability"].fillna(0))
+        challenger = Ranking.of(part["churned"], part["probability"].fillna(0))
         parts.append(
             {
                 name: value,
                 "rows": len(part),
                 "base_rate": float(part["churned"].mean()),
                 "auc_pr": challenger.average_precision(),
-                "recency_auc_pr": m.Ranking.of(part["churned"], part["recency"]).average_precision(),
+                "recency_auc_pr": Ranking.of(part["churned"], part["recency"]).average_precision(),
             }
         )
     return parts
 
 
 def curves(churned: "np.ndarray", scores: "np.ndarray") -> dict[str, dict[str, list[float]]]:
-    """At most 200 points of the precision-recall and the ROC curve; every value finite (scikit-learn's first ROC threshold is infinity)."""
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    precision, recall, _ = precision_recall_curve(churned, scores)
-    false_positive, true_positive, thresholds = roc_curve(churned, scores)
-    thresholds = np.minimum(thresholds, 1.0)
-    return {
-        "precision_recall": _thinned(recall=recall, precision=precision),
-        "roc": _thinned(false_positive_rate=false_positive, true_positive_rate=true_positive, threshold=thresholds),
-    }
+    """At most 200 points of the precision-recall and the ROC curve, for drawing; every value finite."""
+    ranking = Ranking.of(churned, scores)
+    return {"precision_recall": _thinned(**ranking.precision_recall()), "roc": _thinned(**ranking.roc())}
 
 
 def _thinned(**columns: "np.ndarray") -> dict[str, list[float]]:

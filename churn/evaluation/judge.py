@@ -8,6 +8,7 @@ from churn.evaluation.evaluate import SCORES, Evaluation
 from churn.evaluation.policy import GatePolicy
 from churn.features.tables import FeatureTable
 from churn.platform.errors import ChurnError
+from churn.platform.ranking import Ranking
 from churn.training.model import ChurnModel
 
 _SEED = 20_000
@@ -134,8 +135,8 @@ def compare(champion: Champion, evaluation_folder: str | Path, test_folder: str 
     except (ChurnError, ValueError, KeyError, OSError) as error:
         return Compared(failed=" ".join(str(error).split())[:300])
     scored = pd.read_parquet(Path(evaluation_folder) / SCORES)
-    challenger = m.Ranking.of(scored["churned"], scored["probability"])
-    theirs = m.Ranking.of(scored["churned"], probability)
+    challenger = Ranking.of(scored["churned"], scored["probability"])
+    theirs = Ranking.of(scored["churned"], probability)
     draws = m.resampled([challenger, theirs], scored["customer_id"], rounds=rounds, seed=_SEED)
     value = theirs.average_precision()
     gain = m.difference(challenger.average_precision(), value, draws[0], draws[1])

@@ -1,6 +1,7 @@
 """Judge a challenger and write down why: the verdict as JSON, the plots, the HTML report."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from churn.evaluation.policy import GatePolicy
 from churn.evaluation.report import Subject, write_report
 from churn.features.tables import FeatureTable
 from churn.platform.files import seal, write_json
-from churn.training.model import ChurnModel
+from churn.training.model import ChurnModel, read_facts
 
 VERDICT = "verdict.json"
 
@@ -29,7 +30,7 @@ def judge_and_report(
     out: str | Path,
 ) -> Verdict:
     """Judge, and write the report to `page` and verdict.json and plots/ to the folder `out`, sealed; gives the verdict."""
-    evaluation, model = Evaluation.read(evaluation_folder), ChurnModel.load(model_folder)
+    evaluation = Evaluation.read(evaluation_folder)
     same = champion.model_sha256 == model_sha256
     compared = None if same else compare(champion, evaluation_folder, test_folder, rounds=rounds)
     verdict = judge(evaluation, model_sha256, champion, compared, policy)
@@ -38,27 +39,20 @@ def judge_and_report(
     scores = pd.read_parquet(Path(evaluation_folder) / SCORES)
     if compared and not compared.failed:
         scores["champion"] = ChurnModel.load(champion.folder).probabilities(FeatureTable.read(test_folder).rows)
-    write_report(page, out / "plots", _subject(model, model_sha256, evaluation, facts), evaluation, verdict, _gains(model), scores)
+    write_report(page, out / "plots", _subject(read_facts(model_folder), model_sha256, evaluation, facts), evaluation, verdict, scores)
     seal(out)
     return verdict
 
 
-def _subject(model: ChurnModel, model_sha256: str, evaluation: Evaluation, facts: dict[str, str]) -> Subject:
-    windows = {name: ", ".join(moment[:10] for moment in moments) for name, moments in model.facts["windows"].items()}
+def _subject(model: dict[str, Any], model_sha256: str, evaluation: Evaluation, facts: dict[str, str]) -> Subject:
+    windows = {name: ", ".join(moment[:10] for moment in moments) for name, moments in model["windows"].items()}
     test = ", ".join(str(part["snapshot"])[:10] for part in evaluation.by_snapshot)
     more = {
         "model": model_sha256,
         "training snapshots": windows["train"],
         "validation snapshots": windows["validation"],
         "test snapshots": test,
-        "features": f"{len(model.features)}: {', '.join(model.features)}",
-        "rounds": str(model.facts["rounds"]),
+        "features": f"{len(model['features'])}: {', '.join(model['features'])}",
+        "rounds": str(model["rounds"]),
     }
     return Subject(f"Churn model, {facts.get('release line', '')}".rstrip(", "), facts | more)
-
-
-def _gains(model: ChurnModel) -> dict[str, float]:
-    raw = model.booster.get_score(importance_type="total_gain")
-    total = sum(raw.values()) or 1.0
-    # The booster knows its columns as f0, f1, …: names stand in the model's own file.
-    return {model.features[int(column[1:])]: value / total for column, value in raw.items()}

@@ -1,44 +1,11 @@
 """How well scores rank customers who churn. An undefined figure is None, never a number that looks like one."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Labels in the order of their scores, prepared once so that a thousand resamples are cheap."""
-
-    order: npt.NDArray[np.intp]
-    churned: Floats
-    group_ends: npt.NDArray[np.intp]
-
-    @classmethod
-    def of(cls, churned: Any, scores: Any) -> Self:
-        """Rank rows by score, highest first; equal scores are one group."""
-        scores = np.asarray(scores, dtype=np.float64)
-        order = np.argsort(-scores, kind="stable")
-        ranked = scores[order]
-        ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1) if len(ranked) else np.array([], dtype=np.intp)
-        return cls(order, np.asarray(churned, dtype=np.float64)[order], ends)
-
-    def average_precision(self, weights: Floats | None = None) -> float | None:
-        """The area under the precision-recall curve as scikit-learn's average_precision_score has it; None without both classes.
-
-        Args:
-            weights: of the rows, in their own order, shape (rows,); default 1 each.
-        """
-        weight = np.ones(len(self.order)) if weights is None else weights[self.order]
-        hits = np.cumsum(weight * self.churned)[self.group_ends]
-        shown = np.cumsum(weight)[self.group_ends]
-        if len(hits) == 0 or hits[-1] <= 0 or hits[-1] >= shown[-1]:
-            return None
-        precision = np.divide(hits, shown, out=np.zeros_like(hits), where=shown > 0)
-        return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+from churn.platform.ranking import Floats, Ranking
 
 
 @dataclass(frozen=True)
@@ -83,16 +50,16 @@ def difference(first: float | None, second: float | None, first_draws: Floats, s
 
 def auc_roc(churned: Any, scores: Any) -> float | None:
     """The area under the ROC curve; None without both classes."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(churned, scores)) if len(np.unique(churned)) == 2 else None
+    if len(np.unique(churned)) < 2:
+        return None
+    curve = Ranking.of(churned, scores).roc()
+    return float(np.trapezoid(curve["true_positive_rate"], curve["false_positive_rate"]))
 
 
 def f1_at(churned: Any, probability: Any, threshold: float) -> float | None:
     """F1 of calling a customer lost from `threshold` on; None where nobody churned."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(churned, np.asarray(probability) >= threshold, zero_division=0)) if np.any(churned) else None
+    churned, called = np.asarray(churned) == 1, np.asarray(probability) >= threshold
+    return float(2 * (churned & called).sum() / (churned.sum() + called.sum())) if churned.any() else None
 
 
 def recall_at_top(churned: Any, scores: Any, share: float) -> float | None:

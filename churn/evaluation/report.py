@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from churn.evaluation.evaluate import Evaluation
 from churn.evaluation.judge import Verdict
 from churn.platform.files import write_whole
+from churn.platform.ranking import Ranking
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,6 @@ def write_report(
     subject: Subject,
     evaluation: Evaluation,
     verdict: Verdict,
-    gains: dict[str, float],
     scores: Any,
 ) -> None:
     """Write the page and its plots.
@@ -59,10 +59,9 @@ def write_report(
         subject: what it is about.
         evaluation: the figures.
         verdict: the decision.
-        gains: each feature's share of the model's total gain.
         scores: rows with churned and probability, and champion where there is one.
     """
-    plots = [] if evaluation.undefined else make_plots(evaluation, gains, scores)
+    plots = [] if evaluation.undefined else make_plots(evaluation, scores)
     for plot in plots:
         write_whole(Path(plots_folder) / f"{plot.name}.svg", plot.svg)
     sections = [
@@ -142,12 +141,12 @@ def _facts(subject: Subject) -> str:
     return f'<h2>Where it comes from</h2><table class="quiet">{cells}</table>'
 
 
-def make_plots(evaluation: Evaluation, gains: dict[str, float], scores: Any) -> list[Plot]:
+def make_plots(evaluation: Evaluation, scores: Any) -> list[Plot]:
     """The precision-recall curve, the calibration, the feature importance and the score histogram."""
     return [
         _drawn("precision-recall", lambda axes: _draw_precision_recall(axes, evaluation, scores)),
         _drawn("calibration", lambda axes: _draw_calibration(axes, evaluation)),
-        _drawn("importance", lambda axes: _draw_importance(axes, gains)),
+        _drawn("importance", lambda axes: _draw_importance(axes, evaluation.importance)),
         _drawn("scores", lambda axes: _draw_scores(axes, scores)),
     ]
 
@@ -168,16 +167,13 @@ def _drawn(name: str, draw: Any) -> Plot:
 
 
 def _draw_precision_recall(axes: "Axes", evaluation: Evaluation, scores: Any) -> None:
-    from sklearn.metrics import precision_recall_curve
-
     curve = evaluation.curves["precision_recall"]
     axes.plot(curve["recall"], curve["precision"], color=_BLUE, label=f"challenger {evaluation.auc_pr.value:.3f}")
     others = [("champion", "champion", _ORANGE), ("recency", "recency alone", _GREY)]
     for column, name, colour in others:
         if column in scores:
-            precision, recall, _ = precision_recall_curve(scores["churned"], scores[column])
-            step = max(1, len(recall) // 400)
-            axes.plot(recall[::step], precision[::step], color=colour, linewidth=1, label=name)
+            other = Ranking.of(scores["churned"], scores[column]).precision_recall()
+            axes.plot(other["recall"], other["precision"], color=colour, linewidth=1, label=name)
     base_rate = evaluation.metrics["base_rate"] or 0.0
     axes.axhline(base_rate, color=_GREY, linestyle=":", label=f"base rate {base_rate:.3f}")
     axes.set(title="Precision-recall", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))

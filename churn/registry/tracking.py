@@ -1,5 +1,6 @@
 """Every run in MLflow, held or not: parameters, metrics, plots and provenance."""
 
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -15,17 +16,23 @@ if TYPE_CHECKING:
 RUN_TAG = "churn.run"
 
 
+def import_mlflow() -> None:
+    """Import MLflow with its store, telling nobody, and quiet about its own tables."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    import mlflow.pyfunc
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 @contextmanager
 def client(tracking_uri: str) -> Iterator["MlflowClient"]:
     """A client of the tracking store. An embedded SQLite store is made where it is missing, and held by one step at a time."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    import logging
-
+    import_mlflow()
     from mlflow import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    logging.getLogger("alembic").setLevel(logging.ERROR)
     if not tracking_uri.startswith("sqlite:///"):
         yield MlflowClient(tracking_uri, tracking_uri)
         return

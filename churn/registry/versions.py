@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from churn.platform.errors import StateError
 from churn.registry.tracking import client
+from churn.training.model import read_facts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,9 +85,8 @@ def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> str:
     from mlflow.types import ColSpec, Schema
 
     import mlflow
-    from churn.training.model import ChurnModel
 
-    features = ChurnModel.load(model).features
+    features = read_facts(model)["features"]
     signature = ModelSignature(
         Schema([ColSpec("double", name, required=False) for name in features]),
         Schema([ColSpec("double", "churn_probability")]),

@@ -1,15 +1,18 @@
 """A model as a directory: XGBoost's own file, the features in their order, the threshold, a manifest with hashes. Never a pickle."""
 
-import math
+import importlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from churn.platform.errors import IntegrityError
 from churn.platform.files import check_seal, read_json, seal, write_json
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     import xgboost
 
@@ -47,11 +50,14 @@ class ChurnModel:
 
     def score(self, matrix: "np.ndarray") -> "np.ndarray":
         """The same for a float32 matrix of shape (rows, features), NaN for null."""
-        import numpy as np
+        return np.asarray(probability(self.booster.inplace_predict(matrix, predict_type="margin").astype(np.float64), self.class_weight))
 
-        margin = self.booster.inplace_predict(matrix, predict_type="margin").astype(np.float64)
-        # Weighted classes shift the log-odds by log(weight); the ranking is the same, the probability is honest again.
-        return np.asarray(1.0 / (1.0 + np.exp(-(margin - math.log(self.class_weight)))))
+    def importance(self) -> dict[str, float]:
+        """Each feature's share of the gain of all splits; features that are never split on are left out."""
+        raw = self.booster.get_score(importance_type="total_gain")
+        total = sum(raw.values()) or 1.0
+        # The booster knows its columns as f0, f1, …: the names stand beside it.
+        return {self.features[int(column[1:])]: value / total for column, value in raw.items()}
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -60,8 +66,7 @@ class ChurnModel:
         Raises:
             IntegrityError: it is not what was written, or of another format.
         """
-        import xgboost
-
+        xgboost = import_xgboost()
         sha256 = check_seal(folder)
         facts = read_json(Path(folder) / FACTS)
         if facts.pop("format") != FORMAT:
@@ -70,6 +75,31 @@ class ChurnModel:
         booster.set_param({"nthread": 0})
         head = {name: facts.pop(name) for name in ("features", "threshold", "class_weight")}
         return cls(booster, tuple(head["features"]), head["threshold"], head["class_weight"], facts, sha256)
+
+
+def probability(margin: Any, class_weight: float) -> Any:
+    """The probability behind a margin (log-odds) of a model whose positive rows weighed `class_weight` in training.
+
+    Weights shift the log-odds by log(weight): set back by it, the ranking is the same and the probability is honest again.
+    """
+    return 1.0 / (1.0 + class_weight * np.exp(-margin))
+
+
+def read_facts(folder: str | Path) -> dict[str, Any]:
+    """What a model directory says of itself (features, threshold, rounds, windows), checked against its hash, without loading the model."""
+    check_seal(folder)
+    return dict(read_json(Path(folder) / FACTS))
+
+
+def import_xgboost() -> ModuleType:
+    """xgboost without its scikit-learn wrappers: they are optional, nothing here uses them, and they cost each step and server a second."""
+    if "xgboost" not in sys.modules and "sklearn" not in sys.modules:
+        sys.modules["sklearn"] = None  # type: ignore[assignment] # Python's own way to say: not there
+        try:
+            return importlib.import_module("xgboost")
+        finally:
+            del sys.modules["sklearn"]
+    return importlib.import_module("xgboost")
 
 
 def save_model(

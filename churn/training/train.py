@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from churn.features.tables import FeatureTable
 from churn.platform.errors import InputError
-from churn.training.model import save_model
+from churn.platform.ranking import Ranking
+from churn.training.model import import_xgboost, probability, save_model
 from churn.training.policy import TrainingPolicy
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ def train(train_folder: str | Path, validation_folder: str | Path, policy: Train
         InputError: a window without both classes.
     """
     import pandas as pd
-    from sklearn.metrics import average_precision_score
 
     first, second = FeatureTable.read(train_folder), FeatureTable.read(validation_folder)
     for name, table in (("training", first), ("validation", second)):
@@ -60,11 +60,12 @@ def train(train_folder: str | Path, validation_folder: str | Path, policy: Train
     features = first.features
     booster, rounds = _fit(first, features, policy, seed, validation=second)
     scores = booster.inplace_predict(_matrix(second, features), iteration_range=(0, rounds), predict_type="margin")
-    auc_pr = float(average_precision_score(second.rows["churned"], scores))
+    ranking = Ranking.of(second.rows["churned"], scores)
+    auc_pr = ranking.average_precision()
     both = FeatureTable(pd.concat([first.rows, second.rows], ignore_index=True), features)
     weight = _class_weight(both)
     final, _ = _fit(both, features, policy, seed, rounds=rounds)
-    threshold = _best_threshold(second.rows["churned"].to_numpy(), _probabilities(scores, _class_weight(first)))
+    threshold = probability(ranking.best_f1_threshold(), _class_weight(first))
     facts: dict[str, Any] = {
         "rounds": rounds,
         "validation_auc_pr": auc_pr,
@@ -74,6 +75,7 @@ def train(train_folder: str | Path, validation_folder: str | Path, policy: Train
         "seed": seed,
     }
     sha256 = save_model(out, final, features, threshold, weight, facts)
+    assert auc_pr is not None  # both classes are there
     return Trained(sha256, rounds, auc_pr, threshold, weight, len(first.rows), len(second.rows))
 
 
@@ -95,8 +97,7 @@ def _fit(
     validation: FeatureTable | None = None,
     rounds: int | None = None,
 ) -> tuple["xgboost.Booster", int]:
-    import xgboost
-
+    xgboost = import_xgboost()
     parameters = {
         **policy.model_dump(exclude={"max_rounds", "early_stopping_rounds", "min_child_share"}),
         "min_child_weight": min(policy.min_child_weight, policy.min_child_share * len(table.rows)),
@@ -115,19 +116,3 @@ def _fit(
     stop = xgboost.callback.EarlyStopping(rounds=policy.early_stopping_rounds, maximize=True)
     booster = xgboost.train(parameters, data, policy.max_rounds, evals=[(held, "validation")], callbacks=[stop], verbose_eval=False)
     return booster, booster.best_iteration + 1
-
-
-def _probabilities(margin: "np.ndarray", class_weight: float) -> "np.ndarray":
-    import numpy as np
-
-    return np.asarray(1.0 / (1.0 + class_weight * np.exp(-margin.astype(np.float64))))
-
-
-def _best_threshold(churned: "np.ndarray", probability: "np.ndarray") -> float:
-    """The probability from which calling a customer lost gives the best F1."""
-    import numpy as np
-    from sklearn.metrics import precision_recall_curve
-
-    precision, recall, thresholds = precision_recall_curve(churned, probability)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    return float(thresholds[int(np.argmax(f1[:-1]))])

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from churn.platform.errors import ChurnError, StateError
 from churn.platform.files import check_seal
+from pipelines.submit.warm import launcher, warm_steps
 
 State = Literal["succeeded", "failed", "skipped", "cached"]
 _EXCEPTION = re.compile(r"^\s*(?:[\w]+\.)*(\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?$")
@@ -61,25 +62,29 @@ def run_locally(
         logs: the folder for what each step prints.
         started: called with a task's name when it begins.
         ended: called with its record when it ends.
-        caching: False runs every step again.
+        caching: False runs every step again; what comes out is cached for the next run.
 
     Raises:
         StateError: the pipeline failed in the orchestrator, or kfp.local is not as this module knows it.
     """
     from kfp import components, local
 
-    watcher = _Watcher(logs, started, ended)
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="churn-run-") as workspace, _patched(watcher, run):
+    watcher = _Watcher(logs, started, ended, caching)
+    said = io.StringIO()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churn-run-")))
+        stack.enter_context(warm_steps(scratch / "steps"))
+        stack.enter_context(_patched(watcher, run, scratch / "steps"))
         local.init(
             runner=local.SubprocessRunner(use_venv=False),
             pipeline_root=str(pipeline_root),
-            workspace_root=workspace,
-            enable_caching=caching,
+            workspace_root=str(scratch / "workspace"),
+            enable_caching=True,
             cache_root=str(pipeline_root / "cache"),
             raise_on_error=False,
         )
-        said = io.StringIO()
         try:
             with contextlib.redirect_stdout(said):
                 components.load_component_from_text(spec)(**arguments)
@@ -93,7 +98,8 @@ def run_locally(
 class _Watcher:
     """Wraps the execution of a single task: what it was, how long it took, what came out."""
 
-    def __init__(self, logs: Path, started: Callable[[str], None], ended: Callable[[TaskRecord], None]) -> None:
+    def __init__(self, logs: Path, started: Callable[[str], None], ended: Callable[[TaskRecord], None], caching: bool) -> None:
+        self._caching = caching
         self._logs = logs
         self._started = started
         self._ended = ended
@@ -137,7 +143,7 @@ class _Watcher:
 
         def get(cache: Any, key: str) -> Any:
             outputs = original(cache, key)
-            self._hit = outputs is not None and all(_whole(value) for value in outputs.values())
+            self._hit = self._caching and outputs is not None and all(_whole(value) for value in outputs.values())
             return outputs if self._hit else None
 
         return get
@@ -173,13 +179,13 @@ def error_line(log: str) -> str:
 
 
 @contextlib.contextmanager
-def _patched(watcher: _Watcher, run: str) -> Iterator[None]:
+def _patched(watcher: _Watcher, run: str, steps: Path) -> Iterator[None]:
     from kfp.local import cache, executor_input_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     def quoted(original: Callable[..., Any]) -> Callable[..., Any]:
         # kfp writes the interpreter's path into a shell line as it is; a space in the checkout's name would split it.
-        return lambda command, executable: original(command, shlex.quote(executable))
+        return lambda command, executable: original(command, shlex.join(launcher(executable, steps)))
 
     with contextlib.ExitStack() as stack:
         for owner, name, wrap in (
