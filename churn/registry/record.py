@@ -26,7 +26,8 @@ def record_run(
     """Track a run with everything it left: parameters, metrics, the verdict, plots, report and provenance; gives MLflow's run id."""
     check_seal(judgement)
     verdict = read_json(Path(judgement) / VERDICT)
-    figures = Evaluation.read(evaluation).metrics
+    evaluated = Evaluation.read(evaluation)
+    plots = [] if evaluated.undefined else [Path(judgement) / "plots"]  # nothing is drawn of a window that says nothing
     trained = {f"train_{name}": value for name, value in read_json(train_metrics).items()}
     gate = {"gate_passed": float(verdict["passed"]), "gate_approved": float(verdict["approved"])}
     tracked, new = track(
@@ -34,9 +35,9 @@ def record_run(
         run=run,
         experiment=line,
         parameters={name: value for name, value in parameters.items() if value != ""},
-        metrics={**figures, **trained, **gate},
+        metrics={**evaluated.metrics, **trained, **gate},
         tags={**provenance, "verdict": str(verdict["line"])[:5000]},
-        artifacts=[report, Path(judgement) / VERDICT, Path(judgement) / "plots", Path(evaluation) / EVALUATION],
+        artifacts=[report, Path(judgement) / VERDICT, Path(evaluation) / EVALUATION, *plots],
     )
     log.info("%s%s", tracked, "" if new else ": tracked already")
     return tracked

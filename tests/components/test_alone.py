@@ -59,11 +59,18 @@ def bench(tmp_path_factory):
     bench.call("prepare", **bench.of("dataset", "source", "tickets_source"), content=content, **outputs)
     tables = {name: a(name, dsl.Dataset) for name in ("train_table", "validation_table", "test_table")}
     bench.call("features", history=a("history"), **bench.of("as_of", *DEFINITION), **tables, metrics=a("built", dsl.Metrics))
-    trained = {"train_table": a("train_table"), "validation_table": a("validation_table"), "model": a("model"), "metrics": a("trained", dsl.Metrics)}
+    trained = {
+        "train_table": a("train_table"),
+        "validation_table": a("validation_table"),
+        "model": a("model"),
+        "metrics": a("trained", dsl.Metrics),
+    }
     sha256 = bench.call("train", **trained, **bench.of("training", "seed"))
     evaluated = {"evaluation": a("evaluation"), "metrics": a("evaluated", dsl.Metrics), "roc": a("roc", dsl.ClassificationMetrics)}
     bench.call("evaluate", model=a("model"), test_table=a("test_table"), **bench.of("bootstrap_rounds", "seed"), **evaluated)
-    line, release, champion = bench.call("find_champion", **bench.of("target", "releases", "release_line", "dataset", "horizon_days"), champion=a("champion"))
+    line, release, champion = bench.call(
+        "find_champion", **bench.of("target", "releases", "release_line", "dataset", "horizon_days"), champion=a("champion")
+    )
     bench.call(
         "judge",
         **{name: a(name) for name in ("model", "evaluation", "test_table", "champion", "judgement", "report")},
@@ -75,14 +82,20 @@ def bench(tmp_path_factory):
         run="run-1",
         content=content,
     )
-    decided = bench.of("tracking_uri", "git_commit", "dataset", "source", "as_of", *DEFINITION, "min_auc_pr", "min_gain", "training", "seed")
+    decided = bench.of(
+        "tracking_uri", "git_commit", "dataset", "source", "as_of", *DEFINITION, "min_auc_pr", "min_gain", "training", "seed"
+    )
     kept = {"train_metrics": a("trained"), "evaluation": a("evaluation"), "judgement": a("judgement"), "report": a("report")}
     tracked = bench.call("track", run="run-1", line=line, content=content, model_sha256=sha256, **decided, **kept)
     common = {"line": line, "model_sha256": sha256}
-    version = bench.call("register", **bench.of("tracking_uri", "git_commit"), **common, model=a("model"), tracked_run=tracked, content=content)
+    version = bench.call(
+        "register", **bench.of("tracking_uri", "git_commit"), **common, model=a("model"), tracked_run=tracked, content=content
+    )
     place = bench.of("target", "releases") | {"line": line}
     provenance = {"version": version, "run": "run-1", "git_commit": "", "content": content}
-    name = bench.call("deploy", **place, model=a("model"), model_sha256=sha256, evaluation=a("evaluation"), metrics=a("evaluated"), **provenance)
+    name = bench.call(
+        "deploy", **place, model=a("model"), model_sha256=sha256, evaluation=a("evaluation"), metrics=a("evaluated"), **provenance
+    )
     smoked = bench.call("smoke_test", **place, release=name)
     outcome = {"pipeline_root": str(bench.root), "run": "run-1"}
     moving = {"release": name, "model_sha256": sha256, "champion_release": release, "smoke_tested": smoked, "judgement": a("judgement")}

@@ -26,7 +26,13 @@ def shop(tmp_path_factory):
 
 def start(shop, *params: str, spec: Path | None = None) -> subprocess.Popen:
     given = [f"dataset={shop.dataset}", "min_auc_pr=0.1", "min_gain=-1", *QUICK, *params]
-    command = [sys.executable, "-m", "pipelines.submit.main", str(spec or shop.spec), *(word for each in given for word in ("--param", each))]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines.submit.main",
+        str(spec or shop.spec),
+        *(word for each in given for word in ("--param", each)),
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 

@@ -1,9 +1,11 @@
 """What a person and a machine see of runs: caching, new data, errors, rollbacks."""
 
+import contextlib
 import json
 import sys
 
 from churn.cli.main import main as churn
+from pipelines.submit import local
 
 CACHED = {"prepare", "features", "train", "evaluate"}
 
@@ -23,6 +25,13 @@ def test_everything_again_gives_the_same_model_to_the_bit(shop):
     sha256 = shop.latest["provenance"]["model_sha256"]
     assert shop.submit("min_auc_pr=0.1", flags=("--no-cache",)) == 0
     assert "cached" not in shop.states(shop.latest).values()
+    assert shop.latest["provenance"]["model_sha256"] == sha256
+
+
+def test_a_step_that_was_not_forked_gives_the_same_model_to_the_bit(shop, monkeypatch):
+    sha256 = shop.latest["provenance"]["model_sha256"]
+    monkeypatch.setattr(local, "warm_steps", lambda _: contextlib.nullcontext())
+    assert shop.submit("min_auc_pr=0.1", flags=("--no-cache",)) == 0
     assert shop.latest["provenance"]["model_sha256"] == sha256
 
 

@@ -61,7 +61,12 @@ def test_every_parameter_has_a_description_and_a_default(spec):
 
 def test_the_gate_is_readable_and_its_threshold_is_the_parameter(spec):
     assert spec.values["root"]["inputDefinitions"]["parameters"]["min_auc_pr"]["defaultValue"] == 0.72
-    conditions = [task["triggerPolicy"]["condition"] for _, dag in dags(spec) for task in dag["tasks"].values() if "condition" in task.get("triggerPolicy", {})]
+    conditions = [
+        task["triggerPolicy"]["condition"]
+        for _, dag in dags(spec)
+        for task in dag["tasks"].values()
+        if "condition" in task.get("triggerPolicy", {})
+    ]
     gate = "inputs.parameter_values['pipelinechannel--evaluate-Output'] >= inputs.parameter_values['pipelinechannel--min_auc_pr']"
     assert [condition for condition in conditions if gate in condition and not condition.startswith("!")]
 
@@ -74,7 +79,9 @@ def test_the_whole_deployment_lies_inside_the_gate_behind_approved_and_nothing_l
     assert "outputDefinitions" not in spec.values["components"][approved]
     parents = [(dag, task) for _, dag in dags(spec) for task in dag["tasks"].values() if task["componentRef"]["name"] == approved]
     # kfp wraps If and Else in a group of branches; each level up to the gate carries a condition of its own.
-    assert [task["triggerPolicy"]["condition"] for _, task in parents] == ["inputs.parameter_values['pipelinechannel--judge-Output'] == true"]
+    assert [task["triggerPolicy"]["condition"] for _, task in parents] == [
+        "inputs.parameter_values['pipelinechannel--judge-Output'] == true"
+    ]
 
 
 def test_an_exit_handler_stands_around_everything(spec):
@@ -90,4 +97,6 @@ def test_no_secret_is_a_parameter(spec):
 
 def test_golden_spec(spec):
     golden = GOLDEN / f"{spec.name}.yaml"
-    assert golden.read_text() == golden_text(spec.name), f"the spec of {spec.name} has changed: read the difference, then python -m tests.pipelines.golden"
+    assert golden.read_text() == golden_text(spec.name), (
+        f"the spec of {spec.name} has changed: read the difference, then python -m tests.pipelines.golden"
+    )
