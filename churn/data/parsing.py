@@ -1,7 +1,7 @@
 """From rows of text to typed rows, and the reason for each row that cannot be one."""
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from churn.data.mapping import Cancellation, DatasetMapping, FileFormat, Timestamps
 
@@ -76,6 +76,13 @@ class _Reasons:
         self.text[mask & (self.text == "")] = reason
 
 
+def absent(value: object) -> bool:
+    """True for None, NaN, NaT and pandas' NA."""
+    import pandas as pd
+
+    return value is None or bool(pd.isna(value))  # type: ignore[call-overload]
+
+
 def _undecodable(values: "pd.Series[str]") -> "pd.Series[bool]":
     return values.map(lambda value: isinstance(value, str) and any("\udc80" <= c <= "\udcff" or c == "\ufffd" for c in value)).astype(bool)
 
@@ -88,9 +95,7 @@ def _identifiers(values: "pd.Series[str]") -> "pd.Series[str]":
         return values.map(
             lambda value: None if pd.isna(value) else str(int(value)) if value == int(value) else str(value), na_action=None
         ).astype(object)
-    return values.map(
-        lambda value: None if value is None or value != value else re.sub(r"^(\d+)\.0$", r"\1", str(value).strip()) or None
-    ).astype(object)
+    return values.map(lambda value: None if absent(value) else re.sub(r"^(\d+)\.0$", r"\1", str(value).strip()) or None).astype(object)
 
 
 def _numbers(values: "pd.Series[str]", form: FileFormat) -> "pd.Series[float]":
@@ -98,7 +103,7 @@ def _numbers(values: "pd.Series[str]", form: FileFormat) -> "pd.Series[float]":
     import pandas as pd
 
     if not pd.api.types.is_numeric_dtype(values):
-        text = values.map(lambda value: None if value is None or value != value else str(value))
+        text = values.map(lambda value: None if absent(value) else str(value))
         if form.thousands:
             text = text.str.replace(form.thousands, "", regex=False)
         if form.decimal == ",":
@@ -112,7 +117,7 @@ def _numbers(values: "pd.Series[str]", form: FileFormat) -> "pd.Series[float]":
 def _cancelled(values: "pd.Series[str]", column: str | Cancellation | None) -> "pd.Series[bool]":
     import pandas as pd
 
-    text = values.map(lambda value: "" if value is None or value != value else str(value).strip())
+    text = values.map(lambda value: "" if absent(value) else str(value).strip())
     if isinstance(column, Cancellation) and column.starts_with:
         return text.str.startswith(column.starts_with)
     lower = text.str.lower()
@@ -141,7 +146,7 @@ def _stamps(values: "pd.Series[str]", how: Timestamps, timezone: str) -> "pd.Ser
     return over - pd.Timedelta(_MICROSECOND)
 
 
-def _moments(values: "pd.Series[str]", form: str | None, timezone: str) -> "pd.Series[pd.Timestamp]":
+def _moments(values: Any, form: str | None, timezone: str) -> Any:
     import pandas as pd
 
     if isinstance(values.dtype, pd.DatetimeTZDtype):
@@ -149,10 +154,11 @@ def _moments(values: "pd.Series[str]", form: str | None, timezone: str) -> "pd.S
     if pd.api.types.is_datetime64_dtype(values):
         return values.astype("datetime64[us]")
     if form in {"epoch_s", "epoch_ms"}:
-        number = pd.to_numeric(values, errors="coerce")
-        return _wall(pd.to_datetime(number, unit="s" if form == "epoch_s" else "ms", utc=True, errors="coerce"), timezone)
-    text = values.map(lambda value: None if value is None or value != value else re.sub(r"^(\d{8})\.0$", r"\1", str(value)))
-    # A list, not a loop over formats: stamps with an offset are instants, the others are the shop's clock.
+        unit: Literal["s", "ms"] = "s" if form == "epoch_s" else "ms"
+        moments: Any = pd.to_datetime(pd.to_numeric(values, errors="coerce"), unit=unit, utc=True, errors="coerce")
+        return _wall(moments, timezone)
+    text = values.map(lambda value: None if absent(value) else re.sub(r"^(\d{8})\.0$", r"\1", str(value)))
+    # Stamps with an offset are instants, the others are the shop's clock; one file may hold both.
     aware = text.map(lambda value: bool(value and _OFFSET.search(value))) if form is None else pd.Series("%z" in form, index=text.index)
     out = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
     if (~aware).any():

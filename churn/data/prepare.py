@@ -6,11 +6,12 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn.data.mapping import Columns, DatasetMapping
-from churn.data.parsing import parse, parse_tickets
+from churn.data.parsing import absent, parse, parse_tickets
 from churn.data.quality import Sample, quality_page
 from churn.data.reading import read_chunks
 from churn.platform import storage
@@ -93,6 +94,8 @@ def prepare(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churn-prepare-")))
         reader = _Reader(mapping, scratch, stack.enter_context(_RejectsFile(Path(rejects))))
         reader.transactions(storage.fetch(source, scratch / "source"))
+        if not reader.rows:
+            raise InputError(f"{source}: has no rows")
         if tickets_source:
             reader.tickets(storage.fetch(tickets_source, scratch / "tickets_source"))
         db = stack.enter_context(database())
@@ -145,7 +148,6 @@ class _Reader:
         self.scratch = scratch
         self.rejects = rejects
         self.rows = 0
-        self.ticket_rows = 0
         self.sample = Sample()
         for name in ("transactions", "tickets"):
             (scratch / name).mkdir()
@@ -167,7 +169,6 @@ class _Reader:
         wanted = {name: source for name, source in tickets.columns.model_dump().items() if source}
         for number, chunk in enumerate(read_chunks(path, tickets.format, wanted)):
             self._faults(chunk.faults, "ticket: ")
-            self.ticket_rows += len(chunk.rows) + len(chunk.faults)
             typed, reasons = parse_tickets(chunk.rows, tickets.timestamps, self.mapping.timezone)
             self._keep(typed, reasons, chunk.rows, self.scratch / "tickets" / f"{number:05}.parquet")
 
@@ -198,7 +199,7 @@ class _Reader:
 
 
 def _shown(value: object) -> str:
-    return "" if value is None or value != value else str(value)
+    return "" if absent(value) else str(value)
 
 
 def _wanted(columns: Columns) -> dict[str, str]:
@@ -221,19 +222,18 @@ def plausible_days(days: list[tuple[date, int]], first_day: str = "", last_day: 
     if not days:
         return date.min, date.max
     total = sum(count for _, count in days)
-    pauses = sorted((after - before).days for (before, _), (after, _) in zip(days, days[1:], strict=False))
+    pauses = sorted((after - before).days for (before, _), (after, _) in pairwise(days))
     usual = pauses[int(0.9 * (len(pauses) - 1))] if pauses else 1
     silence = max(_SILENCE_DAYS, 5 * usual)
     first = _walk(days, total, silence)
     last = _walk(days[::-1], total, silence)
-    named = (date.fromisoformat(first_day) if first_day else first, date.fromisoformat(last_day) if last_day else last)
-    return named
+    return (date.fromisoformat(first_day) if first_day else first, date.fromisoformat(last_day) if last_day else last)
 
 
 def _walk(days: list[tuple[date, int]], total: int, silence: int) -> date:
     """From one end towards the middle: the day behind the innermost long silence that has only stray rows outside it."""
     outside, plausible = 0, days[0][0]
-    for (day, count), (following, _) in zip(days, days[1:], strict=False):
+    for (day, count), (following, _) in pairwise(days):
         outside += count
         if outside >= _STRAY_SHARE * total and outside > 1:
             break
@@ -270,8 +270,6 @@ def _load(db: "duckdb.DuckDBPyConnection", scratch: Path, mapping: DatasetMappin
 
 def _check_share(reader: _Reader, source: str, mapping: DatasetMapping, rejects: str | Path) -> None:
     bad, rows = reader.rejects.rows, reader.rows
-    if not rows:
-        raise InputError(f"{source}: has no rows")
     if bad / rows > mapping.quality.max_rejected_share:
         worst = ", ".join(
             f"{count:,} {reason} (first: {reader.rejects.first[reason]})" for reason, count in reader.rejects.counts.most_common(3)

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import io
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 200_000
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nat", "\\n", "-"})
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _read_parquet(path: Path, _: FileFormat, wanted: dict[str, str], hash_rows: 
         columns = None if hash_rows else list(dict.fromkeys(wanted.values()))
         line = 1
         for batch in file.iter_batches(batch_size=size, columns=columns):
-            frame = batch.to_pandas(integer_object_nulls=True)
+            frame = batch.to_pandas(integer_object_nulls=True, ignore_metadata=True)
             rows = pd.DataFrame({name: frame[source] for name, source in wanted.items()})
             rows["line"] = range(line, line + len(rows))
             if hash_rows:
@@ -100,8 +100,8 @@ def _records(file: IO[str], form: FileFormat) -> Iterator[tuple[int, list[str] |
     if form.separator == "whitespace":
         yield from ((number, line.split()) for number, line in enumerate(file, 1))
         return
-    quoting = {"quotechar": form.quote} if form.quote else {"quoting": csv.QUOTE_NONE}
-    reader = csv.reader(file, delimiter=form.separator, skipinitialspace=True, **quoting)  # type: ignore[arg-type]
+    quoting: dict[str, Any] = {"quotechar": form.quote} if form.quote else {"quoting": csv.QUOTE_NONE}
+    reader = csv.reader(file, delimiter=form.separator, skipinitialspace=True, **quoting)
     while True:
         try:
             record = next(reader)

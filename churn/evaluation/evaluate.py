@@ -30,7 +30,8 @@ class Evaluation:
     """What stands in an evaluation folder.
 
     metrics: by name, None where undefined. auc_pr, gain_over_recency: with their intervals. undefined: why auc_pr is undefined, or ''.
-    curves: precision-recall and ROC points for drawing. by_snapshot, by_segment: the main figures of each part. importance: each feature's share of the model's gain.
+    curves: precision-recall and ROC points for drawing. by_snapshot, by_segment: the main figures of each part.
+    importance: each feature's share of the model's gain.
     """
 
     metrics: dict[str, float | None]

@@ -41,6 +41,22 @@ def _words(cls: type[pydantic.BaseModel], error: Any) -> str:
     return f"{field}: {message}" if isinstance(error["input"], dict) else f"{field}: {message} (given: {error['input']!r})"
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as everything here needs it: a day stays the text that was written, as in JSON and in a pipeline's parameter."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value that a YAML text says; days and moments stay text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -48,7 +64,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         ConfigError: no such file, not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = parse_yaml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:

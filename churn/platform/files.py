@@ -42,7 +42,7 @@ def write_whole(path: str | Path, content: str | bytes) -> None:
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -60,9 +60,9 @@ def read_json(path: str | Path) -> Any:
         raise IntegrityError(f"{path} is not JSON: it was cut off or changed after it was written") from None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -85,6 +85,8 @@ def check_seal(folder: str | Path) -> str:
     """
     folder = Path(folder)
     hashes = read_json(folder / SEAL)
+    if not isinstance(hashes, dict):
+        raise IntegrityError(f"{folder / SEAL} is not a manifest; delete the folder, and run again so that it is made anew")
     names = _names(folder)
     for name in sorted(set(hashes) | set(names)):
         if name not in names or name not in hashes or sha256_file(folder / name) != hashes[name]:
@@ -107,16 +109,13 @@ def whole_folder(target: str | Path) -> Iterator[Path]:
     try:
         yield beside
         seal(beside)
-        for path in beside.rglob("*"):
-            with path.open("rb") if path.is_file() else contextlib.nullcontext() as file:
-                if file:
-                    os.fsync(file.fileno())
-        sync_folder(beside)
+        for path in (*beside.rglob("*"), beside):
+            sync(path)
         beside.rename(target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
 def replace_link(link: Path, to: str) -> None:
@@ -125,7 +124,7 @@ def replace_link(link: Path, to: str) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(to)
     beside.replace(link)
-    sync_folder(link.parent)
+    sync(link.parent)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import urllib.request
+from http.client import HTTPException
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +21,11 @@ def notify(message: str, *, webhook_env: str = "", timeout: float = 10.0) -> boo
     url = os.environ.get(webhook_env, "") if webhook_env else ""
     if not url:
         return False
-    request = urllib.request.Request(url, json.dumps({"text": message}).encode(), {"Content-Type": "application/json"})
     try:
+        request = urllib.request.Request(url, json.dumps({"text": message}).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=timeout):
             return True
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         # Nobody is served by a run that fails because its messenger did.
         log.error("the webhook named by %s did not take the message: %s", webhook_env, type(error).__name__)
         return False

@@ -57,6 +57,6 @@ class Ranking:
         return float(self.thresholds[int(np.argmax(2 * hits / (hits[-1] + shown)))])
 
     def _counts(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
-        """Positives, and rows, , down to the end of each group of equal scores."""
+        """Positives, and rows, down to the end of each group of equal scores."""
         weight = np.ones(len(self.order)) if weights is None else weights[self.order]
         return np.cumsum(weight * self.positive)[self.group_ends], np.cumsum(weight)[self.group_ends]

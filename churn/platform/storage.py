@@ -1,5 +1,7 @@
 """Files and objects by one name: a local path or gs://bucket/object."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +31,16 @@ def fetch(uri: str, folder: str | Path) -> Path:
     blob = _blob(uri)
     target = Path(folder) / uri.rsplit("/", 1)[1]
     target.parent.mkdir(parents=True, exist_ok=True)
-    blob.download_to_filename(str(target), checksum="crc32c", timeout=_TIMEOUT)
+    with _asked(uri):
+        blob.download_to_filename(str(target), checksum="crc32c", timeout=_TIMEOUT)
     return target
 
 
 def write_text(uri: str, text: str) -> None:
     """Write a small text whole: a local file, or an object."""
     if is_remote(uri):
-        _bucket_object(uri).upload_from_string(text, content_type="application/json", timeout=_TIMEOUT)
+        with _asked(uri):
+            _bucket_object(uri).upload_from_string(text, content_type="application/json", timeout=_TIMEOUT)
     else:
         write_whole(uri, text)
 
@@ -46,10 +50,9 @@ def read_text(uri: str) -> str | None:
     if is_remote(uri):
         from google.cloud.exceptions import NotFound
 
-        try:
+        with _asked(uri), contextlib.suppress(NotFound):
             return str(_bucket_object(uri).download_as_text(timeout=_TIMEOUT))
-        except NotFound:
-            return None
+        return None
     return Path(uri).read_text() if Path(uri).exists() else None
 
 
@@ -68,18 +71,33 @@ def _bucket_object(uri: str) -> Any:
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     if not bucket or not name:
         raise InputError(f"{uri}: not an object's name; it is gs://BUCKET/OBJECT")
-    return storage.Client().bucket(bucket).blob(name)
+    # Objects need no project; without this the client looks for one in the environment, and fails where there is none.
+    return storage.Client(project=None).bucket(bucket).blob(name)
 
 
 def _blob(uri: str) -> Any:
-    from google.auth.exceptions import GoogleAuthError
-    from google.cloud.exceptions import GoogleCloudError
-
-    try:
+    with _asked(uri):
         blob = _bucket_object(uri)
         blob.reload(timeout=_TIMEOUT)
+    return blob
+
+
+@contextlib.contextmanager
+def _asked(uri: str) -> Iterator[None]:
+    """What Cloud Storage refuses, in one line."""
+    from google.api_core.exceptions import RetryError
+    from google.auth.exceptions import GoogleAuthError, TransportError
+    from google.cloud.exceptions import GoogleCloudError
+    from google.cloud.storage.exceptions import DataCorruption
+    from requests import RequestException  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except (TransportError, RetryError, RequestException) as error:
+        raise InputError(f"{uri}: Cloud Storage does not answer ({error}); check the network, and run again") from None
     except GoogleAuthError as error:
         raise InputError(f"{uri}: no credentials for Cloud Storage ({error}); run gcloud auth application-default login") from None
     except GoogleCloudError as error:
         raise InputError(f"{uri}: Cloud Storage says {error.code}: {error.message}; check the name and the reader's permission") from None
-    return blob
+    except DataCorruption as error:
+        raise InputError(f"{uri}: what arrived is not what is stored ({error}); run again") from None

@@ -31,7 +31,7 @@ def answer(model: ChurnModel, body: Any) -> dict[str, Any]:
     matrix = np.empty((len(instances), len(model.features)), dtype=np.float32)
     for number, instance in enumerate(instances):
         matrix[number] = _row(instance, model.features, number)
-    probabilities = model.score(matrix) if instances else []
+    probabilities = model.score(matrix) if instances else np.empty(0)
     predictions = [
         {"churn_probability": float(p), "churn": bool(p >= model.threshold), "model_version": model.sha256[:12]}
         | ({"customer_id": instance["customer_id"]} if "customer_id" in instance else {})

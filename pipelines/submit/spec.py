@@ -16,10 +16,9 @@ _CODE = re.compile(r"^# \S+, compiled by compile\.py from code (\w+)$")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a pipeline: kfp's type (STRING, NUMBER_INTEGER, …), and whether it has a default."""
+    """One parameter of a pipeline: kfp's type (STRING, NUMBER_INTEGER, …)."""
 
     type: str
-    has_default: bool
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Spec:
     def parameters(self) -> dict[str, Parameter]:
         """The pipeline's parameters by name."""
         found = self.values["root"].get("inputDefinitions", {}).get("parameters", {})
-        return {name: Parameter(each["parameterType"], "defaultValue" in each) for name, each in found.items()}
+        return {name: Parameter(each["parameterType"]) for name, each in found.items()}
 
     @property
     def executors(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What must hold of every compiled spec, and the golden spec that a reviewer reads."""
 
-import compile as compile_command
 import pytest
 import yaml
 
+import compile as compile_command
 from pipelines.submit.spec import Spec
 from tests.pipelines.golden import GOLDEN, golden_text
 

@@ -158,8 +158,8 @@ def test_the_future_shuffled_changes_no_feature(seed):
     )
     expected = as_of_snapshot(frame)
     assert len(expected) > 20
-    for changed in (pd.concat([frame[known(frame)], shuffled]), frame[known(frame)], pd.concat([frame, shuffled])):
-        changed = changed.sort_values(["customer_id", "event_timestamp"], ignore_index=True)
+    for mixed in (pd.concat([frame[known(frame)], shuffled]), frame[known(frame)], pd.concat([frame, shuffled])):
+        changed = mixed.sort_values(["customer_id", "event_timestamp"], ignore_index=True)
         pd.testing.assert_frame_equal(as_of_snapshot(changed), expected)
 
 
