@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
     """YAML as everything here needs it: a day stays the text that was written, as in JSON and in a pipeline's parameter."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", yaml.SafeLoader.construct_yaml_str)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
 
 
 def parse_yaml(text: str) -> Any:

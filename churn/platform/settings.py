@@ -47,6 +47,6 @@ class Environment(Checked):
 
 
 def workspace() -> Path:
-    """The folder for runs/, releases/, mlflow/ and .cache/: CHURN_WORKSPACE, else the checkout."""
+    """The folder for runs/, releases/, mlruns/ and .cache/: CHURN_WORKSPACE, else the checkout."""
     named = os.environ.get("CHURN_WORKSPACE")
     return Path(named).resolve() if named else CHECKOUT

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUN_TAG = "churn.run"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}  # the pages open on runs and models, not on traces
 
 
 def import_mlflow() -> None:
@@ -87,7 +88,7 @@ def track(
 
 def _experiment(mlflow: "MlflowClient", name: str, root: str | None) -> str:
     found = mlflow.get_experiment_by_name(name)
-    return str(found.experiment_id if found else mlflow.create_experiment(name, artifact_location=f"{root}/{name}" if root else None))
+    return str(found.experiment_id if found else mlflow.create_experiment(name, f"{root}/{name}" if root else None, _KIND))
 
 
 def _log(mlflow: "MlflowClient", run_id: str, parameters: dict[str, Any], metrics: dict[str, float | None]) -> None:

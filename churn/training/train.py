@@ -108,11 +108,12 @@ def _fit(
         "seed": seed,
         "nthread": _THREADS,
     }
-    data = xgboost.QuantileDMatrix(_matrix(table, features), table.rows["churned"].to_numpy(), max_bin=policy.max_bin, nthread=_THREADS)
+    both = {"max_bin": policy.max_bin, "nthread": _THREADS}
+    data = xgboost.QuantileDMatrix(_matrix(table, features), table.rows["churned"].to_numpy(), **both)
     if validation is None:
         assert rounds is not None
         return xgboost.train(parameters, data, rounds), rounds
-    held = xgboost.QuantileDMatrix(_matrix(validation, features), validation.rows["churned"].to_numpy(), ref=data, nthread=_THREADS)
+    held = xgboost.QuantileDMatrix(_matrix(validation, features), validation.rows["churned"].to_numpy(), ref=data, **both)
     stop = xgboost.callback.EarlyStopping(rounds=policy.early_stopping_rounds, maximize=True)
     booster = xgboost.train(parameters, data, policy.max_rounds, evals=[(held, "validation")], callbacks=[stop], verbose_eval=False)
     return booster, booster.best_iteration + 1

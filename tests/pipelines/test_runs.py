@@ -90,7 +90,7 @@ def test_a_log_that_is_too_short_says_how_much_more_it_needs(shop):
 def test_every_run_is_tracked_held_or_not(shop):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{shop.root / 'mlflow' / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{shop.root / 'mlruns' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("shop-30d")
     runs = client.search_runs([experiment.experiment_id], max_results=200)
     summaries = [json.loads(path.read_text()) for path in (shop.root / "runs").glob("*/summary.json")]
@@ -105,7 +105,7 @@ def test_every_run_is_tracked_held_or_not(shop):
 def test_versions_move_through_the_stages(shop):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{shop.root / 'mlflow' / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{shop.root / 'mlruns' / 'mlflow.db'}")
     versions = client.search_model_versions("name = 'shop-30d'")
     stages = sorted(version.tags["stage"] for version in versions)
     assert stages.count("production") == 1

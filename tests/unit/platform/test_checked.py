@@ -68,7 +68,7 @@ def test_a_file_that_is_no_mapping(tmp_path, content, message):
 
 def test_a_day_in_a_file_is_text(tmp_path):
     """As a person writes it (first_day: 2023-01-01), and as JSON and a parameter can carry it."""
-    (tmp_path / "x.yaml").write_text('first_day: 2023-01-01\nquoted: "2023-01-01"\nat: 2023-01-01 10:00:00\nnumber: 3\nyes: true\n')
+    (tmp_path / "x.yaml").write_text('first_day: 2023-01-01\nquoted: "2023-01-01"\nat: 2023-01-01 10:00:00\nnumber: 3\non: true\n')
     assert read_yaml(tmp_path / "x.yaml") == {
         "first_day": "2023-01-01",
         "quoted": "2023-01-01",

@@ -142,7 +142,7 @@ def test_no_credentials_are_said_by_whoever_makes_the_client(monkeypatch):
         raise DefaultCredentialsError("none found")
 
     monkeypatch.setattr(google.cloud.storage, "Client", client)
-    with pytest.raises(InputError, match="log.csv: no credentials"):
+    with pytest.raises(InputError, match="no credentials for Cloud Storage"):
         storage.fingerprint("gs://shop/log.csv")
 
 
