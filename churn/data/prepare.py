@@ -29,6 +29,13 @@ FACTS = "facts.json"
 # The last days of a log are plausible while no silence longer than this stands before a few stray rows.
 _SILENCE_DAYS = 31
 _STRAY_SHARE = 0.005
+# What to look at first in the dataset's file, by the commonest reason.
+_HINTS = {
+    "event_timestamp cannot be read": "timestamps.format",
+    "amount cannot be read": "format.decimal and format.thousands",
+    "is_cancel is neither true nor false": "columns.is_cancel (values or starts_with)",
+    "customer_id is not of the file's encoding": "format.encoding",
+}
 
 
 @dataclass(frozen=True)
@@ -271,12 +278,13 @@ def _load(db: "duckdb.DuckDBPyConnection", scratch: Path, mapping: DatasetMappin
 def _check_share(reader: _Reader, source: str, mapping: DatasetMapping, rejects: str | Path) -> None:
     bad, rows = reader.rejects.rows, reader.rows
     if bad / rows > mapping.quality.max_rejected_share:
+        hint = _HINTS.get(reader.rejects.counts.most_common(1)[0][0], "the mapping")
         worst = ", ".join(
             f"{count:,} {reason} (first: {reader.rejects.first[reason]})" for reason, count in reader.rejects.counts.most_common(3)
         )
         raise InputError(
             f"{source}: {bad:,} of {rows:,} rows are bad ({bad / rows:.1%}), more than quality.max_rejected_share "
-            f"{mapping.quality.max_rejected_share:.1%} allows: {worst}; mend the mapping in the dataset's file, or the data; all of them: {rejects}"
+            f"{mapping.quality.max_rejected_share:.1%} allows: {worst}; mend {hint} in the dataset's file, or the data; all of them: {rejects}"
         )
 
 

@@ -1,6 +1,7 @@
 """Releases, and what is live: a folder for each release line, a folder in it for each release, one link `live` that moves atomically."""
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -173,6 +174,8 @@ def releases(target: str, root: str | Path, line: str) -> LocalReleases:
     """
     if target != "local":
         raise ConfigError(f"target {target!r} is not known here: local")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", line):
+        raise ConfigError(f"release line {line!r}: should be lower-case letters, digits and hyphens, 63 at the most")
     return LocalReleases(root, line)
 
 

@@ -154,7 +154,7 @@ def segments(rows: "pd.DataFrame") -> "pd.Series[str]":
 def _parts(scored: "pd.DataFrame", by: "pd.Series[str]", name: str) -> list[dict[str, Any]]:
     parts = []
     for value, part in scored.groupby(by, sort=True):
-        challenger = Ranking.of(part["churned"], part["probability"].fillna(0))
+        challenger = Ranking.of(part["churned"], part["probability"])
         parts.append(
             {
                 name: value,
@@ -181,7 +181,8 @@ def _thinned(**columns: "np.ndarray") -> dict[str, list[float]]:
 
 def probe(model: ChurnModel, rows: "pd.DataFrame") -> dict[str, Any]:
     """A few rows, evenly over the scores' range, with the probability that the model gives each: what a deployed model must answer."""
-    ranked = rows.assign(_score=model.probabilities(rows)).sort_values(["_score", "customer_id", "snapshot"], kind="stable")
+    scored = rows.assign(_score=model.probabilities(rows))
+    ranked = scored[np.isfinite(scored["_score"])].sort_values(["_score", "customer_id", "snapshot"], kind="stable")
     chosen = ranked.iloc[np.unique(np.linspace(0, len(ranked) - 1, _PROBE_ROWS).astype(int))] if len(ranked) else ranked
     values = chosen[list(model.features)].astype("float32").astype("float64")
     instances = [{name: None if np.isnan(value) else float(value) for name, value in row.items()} for row in values.to_dict("records")]

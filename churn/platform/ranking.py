@@ -28,13 +28,15 @@ class Ranking:
         return cls(order, np.asarray(positive, dtype=np.float64)[order], ends, ranked[ends])
 
     def average_precision(self, weights: Floats | None = None) -> float | None:
-        """The area under the precision-recall curve as scikit-learn's average_precision_score has it; None without both classes.
+        """The area under the precision-recall curve as scikit-learn's average_precision_score has it.
+
+        None without both classes, or where a score is NaN or infinite: nothing is ranked by it.
 
         Args:
             weights: of the rows, in their own order, shape (rows,); default 1 each.
         """
         hits, shown = self._counts(weights)
-        if len(hits) == 0 or hits[-1] <= 0 or hits[-1] >= shown[-1]:
+        if len(hits) == 0 or hits[-1] <= 0 or hits[-1] >= shown[-1] or not np.isfinite(self.thresholds).all():
             return None
         precision = np.divide(hits, shown, out=np.zeros_like(hits), where=shown > 0)
         return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])

@@ -33,10 +33,12 @@ def register(
     with client(tracking_uri) as mlflow:
         version = _version(mlflow, line, model_sha256)
         if version is not None:
+            if version.tags.get(STAGE_TAG) == "none":  # the run that made it was killed before it was staged
+                _move(mlflow, line, str(version.version), "staging")
             return str(version.version), False
         _ensure_model(mlflow, line)
-        source = _log_model(tracking_uri, model, tracked_run)
-        made = mlflow.create_model_version(line, source, run_id=tracked_run, tags={**tags, SHA_TAG: model_sha256, STAGE_TAG: "none"})
+        source, model_id = _log_model(tracking_uri, model, tracked_run)
+        made = mlflow.create_model_version(line, source, run_id=tracked_run, tags={**tags, SHA_TAG: model_sha256, STAGE_TAG: "none"}, model_id=model_id)
         _move(mlflow, line, str(made.version), "staging")
         return str(made.version), True
 
@@ -71,20 +73,22 @@ def _ensure_model(mlflow: "MlflowClient", line: str) -> None:
 
 
 def _move(mlflow: "MlflowClient", line: str, version: str, stage: str) -> None:
-    tags = mlflow.get_model_version(line, version).tags
-    history = [*json.loads(tags.get(HISTORY_TAG, "[]")), {"stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds")}]
-    mlflow.set_model_version_tag(line, version, STAGE_TAG, stage)
-    mlflow.set_model_version_tag(line, version, HISTORY_TAG, json.dumps(history[-50:]))
+    before = mlflow.get_model_version(line, version)
+    history = [*json.loads(before.tags.get(HISTORY_TAG, "[]")), {"stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds")}]
     if stage in {"staging", "production"}:
         mlflow.set_registered_model_alias(line, stage, version)
+    if stage != "staging" and "staging" in before.aliases:
+        mlflow.delete_registered_model_alias(line, "staging")
+    mlflow.set_model_version_tag(line, version, HISTORY_TAG, json.dumps(history[-50:]))
+    # The stage last: a move that was killed is not taken for done.
+    mlflow.set_model_version_tag(line, version, STAGE_TAG, stage)
 
 
-def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> str:
-    """Log the directory as a pyfunc model (no pickle: it is loaded by churn.registry.pyfunc); gives its URI."""
+def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> tuple[str, str]:
+    """Log the directory as a pyfunc model (no pickle: it is loaded by churn.registry.pyfunc); gives its URI and its id."""
+    import mlflow
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
-
-    import mlflow
 
     features = read_facts(model)["features"]
     signature = ModelSignature(
@@ -101,4 +105,4 @@ def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> str:
             signature=signature,
             pip_requirements=["churn-pipelines[serve]"],
         )
-    return str(logged.model_uri)
+    return str(logged.model_uri), str(logged.model_id)

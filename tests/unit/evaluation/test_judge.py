@@ -21,7 +21,9 @@ POLICY = {"min_auc_pr": 0.72, "min_gain": 0.0, "replace_champion": False}
 CHAMPION = Champion("folder", "r-old", "0ld")
 
 
-def evaluation(auc_pr: float | None = 0.8, *, over_recency: tuple | None = (0.05, 0.01, 0.09), base_rate: float | None = 0.5, undefined="") -> Evaluation:
+def evaluation(
+    auc_pr: float | None = 0.8, *, over_recency: tuple | None = (0.05, 0.01, 0.09), base_rate: float | None = 0.5, undefined=""
+) -> Evaluation:
     gain = Interval(*over_recency) if over_recency else Interval(None, None, None)
     interval = Interval(auc_pr, None if auc_pr is None else auc_pr - 0.02, None if auc_pr is None else auc_pr + 0.02)
     return Evaluation({"base_rate": base_rate}, interval, gain, undefined, [], {}, [], [], {}, "2023-06-01")
@@ -31,7 +33,9 @@ def compared(gain: float | None, **more) -> Compared:
     return Compared(auc_pr=0.75, gain=Interval(gain, None, None), **more)
 
 
-def decide(given: Evaluation | None = None, champion: Champion | None = None, against: Compared | None = None, sha256: str = "new", **changed):
+def decide(
+    given: Evaluation | None = None, champion: Champion | None = None, against: Compared | None = None, sha256: str = "new", **changed
+):
     return judge(given or evaluation(), sha256, champion or Champion(), against, GatePolicy(**POLICY | changed))
 
 
@@ -75,7 +79,8 @@ def test_the_threshold_is_not_the_judges_condition_but_part_of_what_passes(auc_p
 
 
 @pytest.mark.parametrize(
-    ("over_recency", "approved"), [((0.05, 1e-9, 0.1), True), ((0.05, 0.0, 0.1), False), ((0.05, -0.01, 0.1), False), ((-0.05, -0.1, -0.01), False), (None, False)]
+    ("over_recency", "approved"),
+    [((0.05, 1e-9, 0.1), True), ((0.05, 0.0, 0.1), False), ((0.05, -0.01, 0.1), False), ((-0.05, -0.1, -0.01), False), (None, False)],
 )
 def test_the_lower_bound_over_recency_is_above_zero(over_recency, approved):
     assert decide(evaluation(over_recency=over_recency)).approved is approved
@@ -83,7 +88,15 @@ def test_the_lower_bound_over_recency_is_above_zero(over_recency, approved):
 
 @pytest.mark.parametrize(
     ("gain", "min_gain", "approved"),
-    [(0.0, 0.0, True), (1e-9, 0.0, True), (-1e-9, 0.0, False), (0.01, 0.01, True), (0.0099, 0.01, False), (-0.01, -0.01, True), (None, -1.0, False)],
+    [
+        (0.0, 0.0, True),
+        (1e-9, 0.0, True),
+        (-1e-9, 0.0, False),
+        (0.01, 0.01, True),
+        (0.0099, 0.01, False),
+        (-0.01, -0.01, True),
+        (None, -1.0, False),
+    ],
 )
 def test_the_gain_over_the_champion_is_at_least_min_gain(gain, min_gain, approved):
     verdict = decide(champion=CHAMPION, against=compared(gain), min_gain=min_gain)
@@ -124,7 +137,10 @@ def test_a_champion_that_cannot_be_scored_closes_the_gate_unless_told_otherwise(
 def test_what_is_undefined_is_closed_with_its_reason():
     verdict = decide(evaluation(None, over_recency=None, base_rate=None, undefined="the test window is empty"))
     assert (verdict.approved, verdict.passed) == (False, False)
-    assert verdict.reasons[:2] == ["auc_pr is undefined: the test window is empty", "the gain over the recency baseline is undefined: the test window is empty"]
+    assert verdict.reasons[:2] == [
+        "auc_pr is undefined: the test window is empty",
+        "the gain over the recency baseline is undefined: the test window is empty",
+    ]
 
 
 @pytest.mark.parametrize(("base_rate", "said"), [(0.72, True), (0.9, True), (0.7199, False)])

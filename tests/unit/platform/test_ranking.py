@@ -56,5 +56,7 @@ def test_no_threshold_has_a_better_f1(scored):
     assert of[best] == max(of.values())
 
 
-def test_no_rows_are_no_figure():
+def test_no_rows_and_scores_that_are_no_numbers_are_no_figure():
     assert Ranking.of([], []).average_precision() is None
+    for value in (np.nan, np.inf, -np.inf):
+        assert Ranking.of([1, 0, 1], [0.3, 0.2, value]).average_precision() is None

@@ -85,7 +85,9 @@ def test_the_model_says_how_it_was_made(root):
     assert 0.5 < facts["validation_auc_pr"] < 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("max_depth", 0), ("learning_rate", 0), ("subsample", 1.1), ("min_child_share", 0), ("rounds", 5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_depth", 0), ("learning_rate", 0), ("subsample", 1.1), ("min_child_share", 0), ("rounds", 5)]
+)
 def test_a_policy_out_of_range_is_refused(name, value):
     with pytest.raises(ConfigError, match=f"parameter training: {name}"):
         TrainingPolicy.of(POLICY | {name: value}, "parameter training")
