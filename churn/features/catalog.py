@@ -47,8 +47,8 @@ def _purchase(name: str, sql: str, unit: str, description: str) -> Feature:
     return Feature(name, f"{sql} FILTER (is_purchase)", unit, description)
 
 
-# The BG/NBD model in closed form, with a general prior (r 0.5, alpha 50 days, a 0.3, b 2.2) instead of one fitted at each snapshot: it ranks
-# as well as the fitted one and needs no state. docs/decisions/0004-features.md has the figures.
+# The BG/NBD model in closed form, with a general prior (r 0.5, alpha 50 days, a 0.3, b 2.2): nothing is fitted, and nothing must be
+# carried to the endpoint. docs/decisions/0004-features.md has the figures.
 _AGE = "(tenure_days + 50.0)"
 _LAST = "(tenure_days - days_since_last_transaction + 50.0)"
 _GONE = f"""CASE WHEN purchase_days_total > 1
