@@ -4,6 +4,7 @@ import argparse
 import getpass
 
 from churn.cli.serve import choose_line
+from churn.platform.errors import ChurnError
 from churn.platform.settings import Environment, workspace
 
 
@@ -47,12 +48,18 @@ def _list(store: "LocalReleases") -> int:  # type: ignore[name-defined]  # noqa:
     live = store.live_name()
     print(f"{store.line}:")
     for name in store.names():
-        facts = store.get(name).facts
-        auc_pr = facts["metrics"].get("auc_pr")
-        print(f"  {'*' if name == live else ' '} {name}  {facts['created']}  auc_pr {auc_pr:.4f}  run {facts['provenance']['run']}")
+        print(f"  {'*' if name == live else ' '} {name}  {_words(store, name)}")
     for entry in store.history()[-5:]:
         print(f"    {entry['at']}  {entry['action']:<8} {entry['release']}  by {entry['by']}")
     return 0
+
+
+def _words(store: "LocalReleases", name: str) -> str:  # type: ignore[name-defined]  # noqa: F821
+    try:
+        facts = store.get(name).facts
+    except ChurnError as error:
+        return f"damaged: {error}"  # the list is what one needs now
+    return f"{facts['created']}  auc_pr {facts['metrics']['auc_pr']:.4f}  run {facts['provenance']['run']}"
 
 
 def _mark(tracking_uri: str, store: "LocalReleases") -> None:  # type: ignore[name-defined]  # noqa: F821

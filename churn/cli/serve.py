@@ -8,7 +8,7 @@ from churn.platform.settings import Environment, workspace
 
 def define(parser: argparse.ArgumentParser) -> None:
     """The arguments."""
-    parser.add_argument("--line", help="the release line (default: the only one with something live, else the default dataset's)")
+    parser.add_argument("--line", help="the release line (default: the only one with something live)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
 

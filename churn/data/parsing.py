@@ -133,10 +133,10 @@ def _stamps(values: "pd.Series[str]", how: Timestamps, timezone: str) -> "pd.Ser
     """When each event counts: an instant as it is; a day at its 00:00; a week or a month at its last microsecond, when it is over."""
     import pandas as pd
 
-    moment = _moments(values, how.format, timezone)
+    moment: pd.Series[pd.Timestamp] = _moments(values, how.format, timezone)
     if how.period == "instant":
         return moment
-    day = moment.dt.floor("D")
+    day: pd.Series[pd.Timestamp] = moment.dt.floor("D")
     if how.period == "day":
         return day
     if how.period == "month":

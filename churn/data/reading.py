@@ -120,6 +120,8 @@ def _read_csv(path: Path, form: FileFormat, wanted: dict[str, str], hash_rows: b
             for _ in islice(records, form.skip_lines):
                 pass
             header = form.header or [name.strip() for name in (next(records, (0, None))[1] or [])]
+            while header and not header[-1]:
+                header.pop()
             if not header:
                 raise InputError(f"{path}: is empty: there is no header line")
             _check_columns(path, header, wanted)
@@ -140,8 +142,8 @@ def _chunk(batch: list[tuple[int, list[str] | None]], index: dict[str, int], wid
     for line, record in batch:
         if record is None:
             faults.append((line, "the line cannot be read as CSV", ""))
-        elif len(record) == width:
-            good.append((line, record))
+        elif len(record) >= width and not any(field.strip() for field in record[width:]):
+            good.append((line, record))  # a separator at the end of the line is no column
         elif any(field.strip() for field in record):
             faults.append((line, f"{len(record)} columns instead of {width}", _safe(" | ".join(record))[:500]))
     columns: dict[str, list[Any]] = {name: [_value(record[at]) for _, record in good] for name, at in index.items()}

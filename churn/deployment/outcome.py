@@ -38,7 +38,7 @@ def read_outcome(pipeline_root: str, run: str) -> Outcome | None:
 def message(run: str, state: str, error: str, outcome: Outcome | None) -> str:
     """What people are told at the end of a run, in one line."""
     if state != "SUCCEEDED":
-        return f"run {run} FAILED: {error or 'see its log'}"
+        return f"run {run} FAILED: {' '.join(error.split()) or 'see its log'}"
     if outcome is None:
         return f"run {run} ended without an outcome"
     if outcome.deployed:

@@ -71,7 +71,7 @@ class LocalReleases:
     def get(self, name: str) -> Release:
         """A release by name, checked against its hashes."""
         folder = self.folder / name
-        if not folder.is_dir() or name.startswith(".") or name == "live":
+        if name not in self.names():
             raise ConfigError(f"no release {name!r} in the line {self.line}; there are: {', '.join(self.names()) or 'none'}")
         check_seal(folder)
         return Release(name, folder, read_json(folder / FACTS))
@@ -154,7 +154,8 @@ class LocalReleases:
         stack: list[str] = []
         for entry in self.history():
             if entry["action"] == "rollback" and entry["release"] in stack:
-                del stack[stack.index(entry["release"]) + 1 :]
+                while stack[-1] != entry["release"]:  # the nearest: a release may have been live more than once
+                    stack.pop()
             elif not stack or stack[-1] != entry["release"]:
                 stack.append(entry["release"])
         return stack
@@ -180,5 +181,5 @@ def releases(target: str, root: str | Path, line: str) -> LocalReleases:
 
 
 def lines(root: str | Path) -> list[str]:
-    """The release lines that have something live."""
-    return sorted(path.parent.name for path in Path(root).glob("*/live"))
+    """The release lines that have something live, be it damaged or gone."""
+    return sorted(path.name for path in Path(root).glob("*") if (path / "live").is_symlink())

@@ -1,6 +1,9 @@
 """Model versions and their stages: none → staging → production → archived, by tag, alias and history (MLflow's own stages are retired)."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,15 +33,19 @@ def register(
         tracked_run: MLflow's run that it came from.
         tags: provenance, on the version.
     """
-    with client(tracking_uri) as mlflow:
+    with client(tracking_uri) as mlflow, _as_default(tracking_uri):
         version = _version(mlflow, line, model_sha256)
         if version is not None:
             if version.tags.get(STAGE_TAG) == "none":  # the run that made it was killed before it was staged
                 _move(mlflow, line, str(version.version), "staging")
             return str(version.version), False
         _ensure_model(mlflow, line)
-        source, model_id = _log_model(tracking_uri, model, tracked_run)
-        made = mlflow.create_model_version(line, source, run_id=tracked_run, tags={**tags, SHA_TAG: model_sha256, STAGE_TAG: "none"}, model_id=model_id)
+        # Making the version reads the logged model where MLflow's default is, so both are done there.
+        with _as_default(tracking_uri):
+            source, model_id = _log_model(model, tracked_run)
+            made = mlflow.create_model_version(
+                line, source, run_id=tracked_run, tags={**tags, SHA_TAG: model_sha256, STAGE_TAG: "none"}, model_id=model_id
+            )
         _move(mlflow, line, str(made.version), "staging")
         return str(made.version), True
 
@@ -84,7 +91,7 @@ def _move(mlflow: "MlflowClient", line: str, version: str, stage: str) -> None:
     mlflow.set_model_version_tag(line, version, STAGE_TAG, stage)
 
 
-def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> tuple[str, str]:
+def _log_model(model: str | Path, tracked_run: str) -> tuple[str, str]:
     """Log the directory as a pyfunc model (no pickle: it is loaded by churn.registry.pyfunc); gives its URI and its id."""
     import mlflow
     from mlflow.models import ModelSignature
@@ -95,8 +102,6 @@ def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> tuple[
         Schema([ColSpec("double", name, required=False) for name in features]),
         Schema([ColSpec("double", "churn_probability")]),
     )
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_registry_uri(tracking_uri)
     with mlflow.start_run(run_id=tracked_run):
         logged = mlflow.pyfunc.log_model(
             name="model",
@@ -106,3 +111,22 @@ def _log_model(tracking_uri: str, model: str | Path, tracked_run: str) -> tuple[
             pip_requirements=["churn-pipelines[serve]"],
         )
     return str(logged.model_uri), str(logged.model_id)
+
+
+@contextmanager
+def _as_default(tracking_uri: str) -> Iterator[None]:
+    """Where a model is logged, and looked for when it is registered, is global in MLflow and stands in the environment: both are put back."""
+    import mlflow
+
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_registry_uri(tracking_uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value

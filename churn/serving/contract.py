@@ -8,6 +8,7 @@ from churn.platform.errors import InputError
 from churn.training.model import ChurnModel
 
 _MOST_NAMED = 5
+_LARGEST = float(np.finfo(np.float32).max)  # what the model computes with
 
 
 def answer(model: ChurnModel, body: Any) -> dict[str, Any]:
@@ -49,12 +50,23 @@ def _row(instance: Any, features: tuple[str, ...], number: int) -> list[float]:
         if names:
             more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
             raise InputError(f"instance {number} {what}: {', '.join(names[:_MOST_NAMED])}{more}")
+    _check_customer_id(instance.get("customer_id"), number)
     return [_number(instance[name], name, number) for name in features]
+
+
+def _check_customer_id(value: Any, number: int) -> None:
+    # It is sent back as it came, and NaN is not JSON.
+    if not (value is None or isinstance(value, str) or (_is_number(value) and abs(value) < float("inf"))):
+        raise InputError(f"instance {number}: customer_id should be text, a number or null, not {str(value)[:40]!r}")
 
 
 def _number(value: Any, name: str, number: int) -> float:
     if value is None:
         return float("nan")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(np.float32(value)):
+    if not _is_number(value) or not abs(value) <= _LARGEST:
         raise InputError(f"instance {number}: {name} should be a finite number or null, not {str(value)[:40]!r}")
     return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,9 @@ from churn.training.model import ChurnModel
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
+
+log = logging.getLogger(__name__)
 
 
 class Current:
@@ -27,17 +31,21 @@ class Current:
         self._lock = threading.Lock()
         self._path: Path | None = None
         self._model: ChurnModel | None = None
+        self._said = ""
 
     def model(self) -> ChurnModel:
-        """The model; where the new one cannot be read, the one before it goes on answering."""
+        """The model; where the new one cannot be read, the one before it goes on answering, and the log says why, once."""
         with self._lock:
             try:
                 path = self._folder()
                 if path != self._path or self._model is None:
                     self._model, self._path = ChurnModel.load(path), path
-            except ChurnError:
+            except (ChurnError, OSError, ValueError, KeyError) as error:
                 if self._model is None:
                     raise
+                if str(error) != self._said:
+                    self._said = str(error)
+                    log.warning("what is live now cannot be read, the model before it goes on answering: %s", error)
             return self._model
 
 
@@ -45,26 +53,30 @@ def application(current: Current) -> "Starlette":
     """The routes: AIP_HEALTH_ROUTE and AIP_PREDICT_ROUTE (default /health and /predict), /ping and /invocations."""
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
-    from starlette.responses import JSONResponse
+    from starlette.responses import Response
     from starlette.routing import Route
 
-    async def health(_: "Request") -> "JSONResponse":
+    def reply(content: object, status: int = 200) -> "Response":
+        # In ASCII: half a surrogate pair, in a name that is sent back, has no UTF-8.
+        return Response(json.dumps(content, allow_nan=False), status, media_type="application/json")
+
+    async def health(_: "Request") -> "Response":
         try:
             model = await run_in_threadpool(current.model)
         except ChurnError as error:
-            return JSONResponse({"status": "no model", "error": str(error)}, 503)
-        return JSONResponse({"status": "ok", "model_version": model.sha256[:12], "features": list(model.features)})
+            return reply({"status": "no model", "error": str(error)}, 503)
+        return reply({"status": "ok", "model_version": model.sha256[:12], "features": list(model.features)})
 
-    async def predict(request: "Request") -> "JSONResponse":
+    async def predict(request: "Request") -> "Response":
         raw = await request.body()
         try:
             model = await run_in_threadpool(current.model)
         except ChurnError as error:
-            return JSONResponse({"error": str(error)}, 503)
+            return reply({"error": str(error)}, 503)
         try:
-            return JSONResponse(await run_in_threadpool(lambda: answer(model, _json(raw))))
+            return reply(await run_in_threadpool(lambda: answer(model, _json(raw))))
         except InputError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return reply({"error": str(error)}, 400)
 
     gets = [Route(path, health) for path in {os.environ.get("AIP_HEALTH_ROUTE", "/health"), "/ping"}]
     posts = [Route(path, predict, methods=["POST"]) for path in {os.environ.get("AIP_PREDICT_ROUTE", "/predict"), "/invocations"}]
@@ -74,7 +86,7 @@ def application(current: Current) -> "Starlette":
 def _json(raw: bytes) -> object:
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("the body is not JSON") from None
 
 
@@ -107,7 +119,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.model is None:
         parser.error("--model is needed (or AIP_STORAGE_URI)")
-    serve(lambda: Path(arguments.model), host=arguments.host, port=arguments.port, fd=arguments.fd)
+    try:
+        serve(lambda: Path(arguments.model), host=arguments.host, port=arguments.port, fd=arguments.fd)
+    except ChurnError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

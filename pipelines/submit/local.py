@@ -21,7 +21,7 @@ from churn.platform.files import check_seal
 from pipelines.submit.warm import launcher, warm_steps
 
 State = Literal["succeeded", "failed", "skipped", "cached"]
-_EXCEPTION = re.compile(r"^\s*(?:[\w]+\.)*(\w*(?:Error|Exception|Interrupt|Exit)\w*)(?:: (.*))?$")
+_EXCEPTION = re.compile(r"^\s*(?:[\w]+\.)*(\w*(?:Error|Exception|Interrupt|Exit|Expired)\w*)(?:: (.*))?$")
 _OURS = re.compile(r"^\s*churn\.[\w.]*\.(\w+Error): (.*)$")
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from churn.data.datasets import located, read_dataset
-from churn.platform.checked import read_yaml
+from churn.platform.checked import parse_yaml, read_yaml
 from churn.platform.errors import ConfigError
-from churn.platform.settings import Environment, workspace
+from churn.platform.settings import CONFIGS, Environment, workspace
 from pipelines.configuration import DEFAULT_DATASET, check_training, dataset_parameters, training_defaults
 from pipelines.submit.spec import Parameter, Spec
 
@@ -29,16 +29,20 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
     Raises:
         ConfigError: the first value that is wrong: what, where and what to do.
     """
-    asked = {**(read_yaml(file) if file else {}), **_pairs(given)}
-    for name in asked:
+    asked = (read_yaml(file) if file else {}, _pairs(given))  # the later one wins
+    for name in (*asked[0], *asked[1]):
         _check_name(name.partition(".")[0], spec, name)
-    chosen = asked.pop("dataset", None)
+    chosen = (asked[0] | asked[1]).get("dataset")
     # A dataset's own file may say dataset: as a whole mapping too, as a run's record does.
     dataset = read_dataset(str(chosen) if chosen is not None else DEFAULT_DATASET) if not isinstance(chosen, dict) else None
-    values = training_defaults() | (dataset_parameters(dataset) if dataset else {"dataset": chosen})
+    # training_defaults() has the default dataset's own definition: churn.yaml's stands behind that of this one.
+    values = training_defaults() | read_yaml(CONFIGS / "churn.yaml")["churn"]
+    values |= dataset_parameters(dataset) if dataset else {"dataset": chosen, "source": "", "tickets_source": ""}
     values |= {"git_commit": git_commit} | places(environment)
-    for name, value in asked.items():
-        _put(values, name, value)
+    for each in asked:
+        for name, value in each.items():
+            if name != "dataset":
+                _put(values, name, value)
     final = {name: _cast(name, values[name], parameter) for name, parameter in spec.parameters.items() if name in values}
     for name in ("source", "tickets_source"):
         final[name] = located(final[name], dataset.path if dataset else None)
@@ -81,14 +85,21 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
             raise ConfigError(f"parameter {name!r}: {part} has no fields")
         place[part] = dict(place[part])
         place = place[part]
-    place[last] = yaml.safe_load(value) if path and isinstance(value, str) else value
+    place[last] = _parsed(value) if path and isinstance(value, str) else value
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError:
+        return text  # %d.%m.%Y is a format, and no YAML
 
 
 def _cast(name: str, value: Any, parameter: Parameter) -> Any:
     cast = {"NUMBER_INTEGER": _integer, "NUMBER_DOUBLE": _double, "BOOLEAN": _boolean, "STRING": _string, "STRUCT": _struct, "LIST": _list}
     try:
         return cast[parameter.type](value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         kind = {
             "NUMBER_INTEGER": "a whole number",
             "NUMBER_DOUBLE": "a finite number",

@@ -11,6 +11,7 @@ import yaml
 
 from churn.platform.errors import ConfigError
 
+_TAG = re.compile(r"(:[^/:@]+)?(@.*)?$")  # of an image: its name may have a port
 _CODE = re.compile(r"^# \S+, compiled by compile\.py from code (\w+)$")
 
 
@@ -50,7 +51,8 @@ class Spec:
     def values(self) -> dict[str, Any]:
         """The spec itself."""
         values = yaml.safe_load(self.text)
-        assert isinstance(values, dict)
+        if not isinstance(values, dict):
+            raise TypeError("a spec is a mapping")
         return values
 
     @property
@@ -106,5 +108,5 @@ class Spec:
         values: dict[str, Any] = yaml.safe_load(self.text)
         for executor in values["deploymentSpec"]["executors"].values():
             container = executor["container"]
-            container["image"] = f"{container['image'].partition('@')[0].rsplit(':', 1)[0]}:{tag}"
+            container["image"] = f"{_TAG.sub('', container['image'])}:{tag}"
         return yaml.safe_dump(values, sort_keys=True)

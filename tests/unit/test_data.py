@@ -128,6 +128,11 @@ def test_missing_values(shop, missing):
     assert len(frame) == 2
 
 
+def test_a_separator_at_the_end_of_lines_is_no_column(shop):
+    _, frame, bad, _ = shop("who,at,paid,\n7,2020-01-01,1,\n8,2020-01-01,2\n")
+    assert (len(frame), bad) == (2, [])
+
+
 def test_ragged_lines_are_set_aside_with_their_text(shop):
     _, _, bad, _ = shop(log(*GOOD, "9,2020-01-01", "9,2020-01-01,1,2"))
     assert [(each["line"], each["reason"]) for each in bad] == [("4", "2 columns instead of 3"), ("5", "4 columns instead of 3")]

@@ -42,6 +42,7 @@ def test_a_wrong_value_is_named_with_what_was_given_and_where(values, message):
 
 def test_a_policy_does_not_change():
     policy = Policy.of({"threshold": 0.5}, "here")
+    assert policy.inner.depth == 3
     with pytest.raises(ValueError, match="frozen"):
         policy.threshold = 0.6
 

@@ -14,20 +14,17 @@ from churn.platform.notify import notify
 def webhook():
     """A webhook that answers with the status in its path; `taken` is what came."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.path == "/garbage":
-                self.wfile.write(b"this is no HTTP\r\n\r\n")
-                return
-            server.taken.append(body)
-            self.send_response(int(self.path.strip("/")))
-            self.end_headers()
+    def answer(handler):
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        if handler.path == "/garbage":
+            handler.wfile.write(b"this is no HTTP\r\n\r\n")
+            return
+        server.taken.append(body)
+        handler.send_response(int(handler.path.strip("/")))
+        handler.end_headers()
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (BaseHTTPRequestHandler,), {"do_POST": answer, "log_message": lambda *_: None})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.taken = []
     Thread(target=server.serve_forever, args=(0.02,)).start()
     yield server

@@ -21,7 +21,8 @@ def environments(tmp_path, monkeypatch):
     ("argument", "variable", "chosen"),
     [("named", "variable", "named"), (None, "variable", "variable"), (None, "", "local"), (None, None, "local")],
 )
-def test_the_argument_over_churn_target_over_local(environments, monkeypatch, argument, variable, chosen):
+@pytest.mark.usefixtures("environments")
+def test_the_argument_over_churn_target_over_local(monkeypatch, argument, variable, chosen):
     if variable is not None:
         monkeypatch.setenv("CHURN_TARGET", variable)
     assert Environment.read(argument).releases == chosen
@@ -35,12 +36,14 @@ def test_ambient_cloud_variables_decide_nothing(monkeypatch):
     assert before.target == "local"
 
 
-def test_vertex_without_a_project_says_what_to_do(environments):
+@pytest.mark.usefixtures("environments")
+def test_vertex_without_a_project_says_what_to_do():
     with pytest.raises(ConfigError, match=r"target vertex: no Google Cloud project is configured .*--target local"):
         Environment.read("vertex")
 
 
-def test_an_unknown_target_names_those_there_are(environments):
+@pytest.mark.usefixtures("environments")
+def test_an_unknown_target_names_those_there_are():
     with pytest.raises(ConfigError, match=r"target 'prod' is not known; there are: local, named, variable"):
         Environment.read("prod")
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 import pickletools
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,6 @@ from churn.training.model import ChurnModel
 from tests.unit.training.tables import FEATURES, make_model, rows_of
 
 import_mlflow()
-pytestmark = pytest.mark.filterwarnings("ignore:.*input example:UserWarning")
 
 
 class Store:
@@ -33,7 +34,9 @@ class Store:
         folder, trained = self.models[name]
         tracked, _ = self.track(f"run-of-{name}", line)
         given = {"model": folder, "model_sha256": trained.model_sha256, "tracked_run": tracked, "tags": {"git_commit": "c0"}}
-        return register(self.uri, line=line, **given)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*input example")
+            return register(self.uri, line=line, **given)
 
     def mark_live(self, name: str, line: str = "shop-30d"):
         return mark_live(self.uri, line=line, model_sha256=self.models[name][1].model_sha256)
@@ -136,13 +139,20 @@ def test_one_lines_model_is_not_anothers(store):
     assert store.stage("1", "other-30d")[0] == "production"
 
 
-def test_what_is_in_production_loads_by_its_alias_and_gives_the_same_probabilities(store):
+@pytest.mark.parametrize("variable", [None, "sqlite:///elsewhere.db"])
+def test_registering_leaves_the_environment_as_it_was(store, monkeypatch, variable):
+    if variable:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    store.register("first", f"left-{len(variable or '')}d")
+    assert (os.environ.get("MLFLOW_TRACKING_URI"), os.environ.get("MLFLOW_REGISTRY_URI")) == (variable, None)
+
+
+def test_what_is_in_production_loads_by_its_alias_and_gives_the_same_probabilities(store, monkeypatch):
     import mlflow
 
     store.register("second", "loaded-30d")
     store.mark_live("second", "loaded-30d")
-    mlflow.set_tracking_uri(store.uri)
-    mlflow.set_registry_uri(store.uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)
     loaded = mlflow.pyfunc.load_model("models:/loaded-30d@production")
     rows = rows_of(customers=20)[FEATURES]
     given = loaded.predict(rows)
