@@ -33,7 +33,7 @@ def register(
         tracked_run: MLflow's run that it came from.
         tags: provenance, on the version.
     """
-    with client(tracking_uri) as mlflow, _as_default(tracking_uri):
+    with client(tracking_uri) as mlflow:
         version = _version(mlflow, line, model_sha256)
         if version is not None:
             if version.tags.get(STAGE_TAG) == "none":  # the run that made it was killed before it was staged
