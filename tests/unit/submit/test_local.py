@@ -22,7 +22,7 @@ BEGIN = """
 TRACEBACK = """
     Traceback (most recent call last):
       File "<frozen runpy>", line 198, in _run_module_as_main
-      File "/work/main/.venv/lib/python3.11/site-packages/kfp/dsl/executor.py", line 453, in execute
+      File "/home/someone/.venv/lib/python3.11/site-packages/kfp/dsl/executor.py", line 453, in execute
         result = self.func(**func_kwargs)
                  ^^^^^^^^^^^^^^^^^^^^^^^^
 """
