@@ -224,7 +224,32 @@ def test_of_two_that_race_exactly_one_wins(tmp_path):
         assert len(store.history()) == 1
 
 
-@pytest.mark.parametrize("seed", range(6))
+def test_killed_before_any_of_its_steps_a_promotion_has_happened_or_not(tmp_path):
+    store, names = store_with(tmp_path, "a", "b")
+    store.promote(names[0], expected="", by="first")
+    # Kill -9 before the nth call that changes or syncs a file, for every n.
+    promote = (
+        "import os, signal, sys\nfrom churn.deployment.releases import LocalReleases\n"
+        "calls = iter(range(1, 1000))\n"
+        "def counted(call):\n    def step(*given, **named):\n"
+        "        if next(calls) == int(sys.argv[3]):\n            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return call(*given, **named)\n    return step\n"
+        "for name in ('unlink', 'symlink', 'replace', 'rename', 'fsync', 'open'):\n    setattr(os, name, counted(getattr(os, name)))\n"
+        "store = LocalReleases(sys.argv[1], 'shop-30d')\nstore.promote(sys.argv[2], expected=store.live_name(), by='killed')"
+    )
+    for step in range(1, 1000):
+        before, after = store.live_name(), next(name for name in names if name != store.live_name())
+        ended = python(promote, tmp_path / "releases", after, step).wait()
+        assert store.live().name in {before, after}
+        assert store.history()[0]["by"] == "first"
+        assert not is_locked(store.folder / ".lock")
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+    assert (step > 5, store.live_name()) == (True, after)
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_killed_at_any_moment_what_is_live_is_whole(tmp_path, seed):
     store, names = store_with(tmp_path, "a", "b")
     store.promote(names[0], expected="", by="first")

@@ -13,7 +13,7 @@ from churn.evaluation.metrics import Interval
 from churn.evaluation.policy import GatePolicy
 from churn.features.tables import FeatureTable
 from churn.platform.errors import ConfigError
-from churn.platform.files import seal
+from churn.platform.files import read_json, seal, write_json
 from churn.training.model import ChurnModel
 from tests.unit.training.tables import make_model, make_tables, write_table
 
@@ -200,6 +200,15 @@ def test_a_champion_trained_on_the_test_window_is_noted(root):
     second.rename(root / "later" / "validation")
     result = against(root, make_model(root / "later")[0])
     assert result.note == "the champion was trained on labels until 2023-05-31, so it has seen part of this test window"
+
+
+@pytest.mark.parametrize(("until", "seen"), [("2023-04-01T00:00:00", False), ("2023-04-02T00:00:00", True), ("2023-06-01T00:00:00", True)])
+def test_a_champion_has_seen_the_test_window_where_its_labels_reach_beyond_the_first_snapshot(root, tmp_path, until, seen):
+    for path in (root / "champion").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    write_json(tmp_path / "model.json", read_json(tmp_path / "model.json") | {"labels_known_until": until})
+    seal(tmp_path)
+    assert bool(against(root, tmp_path).note) is seen
 
 
 @pytest.mark.parametrize("what", ["features", "byte", "gone", "booster"])

@@ -26,7 +26,8 @@ def test_the_same_resamples_for_every_ranking():
 def test_customers_are_drawn_not_rows():
     """Every row three times says nothing more, if the three are one customer's."""
     once = draws(CHURNED, [SCORES], np.arange(200))[0]
-    thrice = draws(np.tile(CHURNED, 3), [np.tile(SCORES, 3)], np.tile(np.arange(200), 3))[0]
+    order = GENERATOR.permutation(np.tile(np.arange(200), 3))
+    thrice = draws(CHURNED[order], [SCORES[order]], order)[0]
     np.testing.assert_allclose(thrice, once)
     as_if_others = draws(np.tile(CHURNED, 3), [np.tile(SCORES, 3)], np.arange(600), rounds=200)[0]
     assert as_if_others.std() < 0.8 * draws(CHURNED, [SCORES], np.arange(200), rounds=200)[0].std()

@@ -7,10 +7,11 @@ import pytest
 from churn.evaluation.metrics import f1_at
 from churn.features.tables import FeatureTable
 from churn.platform.errors import ConfigError, InputError
-from churn.training.model import ChurnModel, probability, read_facts
+from churn.platform.ranking import Ranking
+from churn.training.model import BOOSTER, ChurnModel, probability, read_facts
 from churn.training.policy import TrainingPolicy
 from churn.training.train import _class_weight, _fit, _matrix, train
-from tests.unit.training.tables import POLICY, make_model, make_tables, policy, rows_of, write_table
+from tests.unit.training.tables import FEATURES, POLICY, make_model, make_tables, policy, rows_of, write_table
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_another_model(root):
     first = ChurnModel.load(root / "model").sha256
     assert make_model(root, name="again")[1].model_sha256 == first
     assert make_model(root, name="other", seed=8)[1].model_sha256 != first
+    assert (root / "other" / BOOSTER).read_bytes() != (root / "model" / BOOSTER).read_bytes()
 
 
 def test_what_is_deployed_has_the_rounds_that_validation_found_and_has_seen_both_windows(root):
@@ -33,8 +35,18 @@ def test_what_is_deployed_has_the_rounds_that_validation_found_and_has_seen_both
     assert 1 <= trained.rounds < POLICY["max_rounds"]
     assert (trained.train_rows, trained.validation_rows) == (600, 300)
     rows = pd.concat([FeatureTable.read(root / name).rows for name in ("train", "validation")])
+    both, _ = _fit(FeatureTable(rows, FEATURES), FEATURES, policy(), 7, rounds=trained.rounds)
+    matrix = rows[FEATURES].to_numpy(dtype="float32")
+    np.testing.assert_array_equal(model.booster.inplace_predict(matrix), both.inplace_predict(matrix))
     assert model.class_weight == (1 - rows["churned"]).sum() / rows["churned"].sum()
     assert model.facts["labels_known_until"] == "2023-03-31T00:00:00"
+
+
+def test_what_is_written_ranks_as_what_was_trained(root):
+    """The columns in their order, by name: on rows that it has seen it is better than on those that it had not."""
+    rows = FeatureTable.read(root / "train").rows
+    in_sample = Ranking.of(rows["churned"], ChurnModel.load(root / "model").probabilities(rows)).average_precision()
+    assert in_sample > read_facts(root / "model")["validation_auc_pr"] > 0.6
 
 
 def test_the_threshold_has_the_best_f1_on_validation_for_the_model_that_has_not_seen_it(root):
