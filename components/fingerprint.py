@@ -6,6 +6,6 @@ from components.base import pipeline_component
 @pipeline_component("data")
 def fingerprint(source: str, tickets_source: str) -> str:
     """Fingerprint the sources' content, so that the cached steps behind it run again when a source has changed in place."""
-    from churn.platform.storage import fingerprint as content
+    from churn.data.prepare import fingerprint_sources
 
-    return " ".join(content(uri) for uri in (source, tickets_source) if uri)
+    return fingerprint_sources(source, tickets_source)

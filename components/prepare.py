@@ -33,6 +33,6 @@ def prepare(
     from components.artifacts import show
 
     mapping = DatasetMapping.of(dataset, "parameter dataset")
-    facts = prepare_history(mapping, source, tickets_source, out=history.path, rejects=rejects.path, page=quality.path)
+    facts = prepare_history(mapping, source, tickets_source, out=history.path, rejects=rejects.path, page=quality.path, content=content)
     show(metrics, facts.counts())
     history.metadata.update(content=content, warnings=facts.said(), known_until=facts.known_until)

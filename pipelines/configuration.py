@@ -4,6 +4,7 @@ from typing import Any
 
 from churn.data.datasets import DatasetFile, read_dataset
 from churn.data.mapping import DatasetMapping
+from churn.deployment.releases import check_line
 from churn.evaluation.policy import GatePolicy
 from churn.features.definition import ChurnDefinition
 from churn.platform.checked import read_yaml
@@ -57,5 +58,9 @@ def check_training(values: dict[str, Any]) -> None:
     TrainingPolicy.of(values["training"], "parameter training")
     if not values["source"]:
         raise ConfigError("source is empty: name the transactions' file with --param source=PATH, or source: in the dataset's file")
+    if values["seed"] < 0:
+        raise ConfigError(f"seed: should be 0 or more (given: {values['seed']})")
+    if values["release_line"]:
+        check_line(values["release_line"])
     if values["bootstrap_rounds"] < 100:
         raise ConfigError(f"bootstrap_rounds: at least 100 make an interval (given: {values['bootstrap_rounds']})")

@@ -1,7 +1,7 @@
 """churn release: what is live, and changing it."""
 
 import argparse
-import getpass
+import os
 
 from churn.cli.serve import choose_line
 from churn.platform.errors import ChurnError
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     store = LocalReleases(root, choose_line(str(root), arguments.line))
     if arguments.action == "list":
         return _list(store)
-    by = f"churn release {arguments.action} ({getpass.getuser()})"
+    by = f"churn release {arguments.action} ({os.environ.get('USER') or os.getuid()})"
     if arguments.action == "promote":
         moved = store.promote(arguments.release, expected=store.live_name(), by=by)
         print(f"{store.line}: {arguments.release} is live" + ("" if moved else " already"))

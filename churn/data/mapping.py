@@ -128,8 +128,10 @@ class DatasetMapping(Checked):
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
-        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
-            raise ValueError("should be lower-case letters, digits and hyphens (it names the release line, the endpoint and the model)")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,49}", value):
+            raise ValueError(
+                "should be lower-case letters, digits and hyphens, 50 at the most (it names the release line, the endpoint and the model)"
+            )
         return value
 
     @field_validator("timezone")

@@ -16,7 +16,7 @@ from churn.data.quality import Sample, quality_page
 from churn.data.reading import read_chunks
 from churn.platform import storage
 from churn.platform.database import database, quoted
-from churn.platform.errors import InputError
+from churn.platform.errors import InputError, StateError
 from churn.platform.files import check_seal, read_json, seal, write_json
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Prepared:
 
 
 def prepare(
-    mapping: DatasetMapping, source: str, tickets_source: str, *, out: str | Path, rejects: str | Path, page: str | Path
+    mapping: DatasetMapping, source: str, tickets_source: str, *, out: str | Path, rejects: str | Path, page: str | Path, content: str = ""
 ) -> Prepared:
     """Make the canonical history of one source.
 
@@ -91,9 +91,11 @@ def prepare(
         out: the folder to make: transactions.parquet (sorted by customer and time), tickets.parquet, facts.json, sealed.
         rejects: the CSV to write: line, reason and the values of each bad row.
         page: the HTML page to write on the quality of the data.
+        content: the sources' fingerprint as the run found it; '' where nobody looked.
 
     Raises:
         InputError: missing columns, too many bad rows, no purchase at all.
+        StateError: a source has changed since the run looked at it.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -114,9 +116,17 @@ def prepare(
         facts = _facts(db, reader, duplicates, mapping, source)
     results = quality_page(reader.sample, mapping, page)
     facts = Prepared(**{**asdict(facts), "quality": results})
+    if content and content != fingerprint_sources(source, tickets_source):
+        # Other rows under this content's cache key, and its provenance, would be a lie that lasts.
+        raise StateError(f"{source} changed while the run was reading it; run again when it is whole")
     write_json(out / FACTS, asdict(facts))
     seal(out)
     return facts
+
+
+def fingerprint_sources(source: str, tickets_source: str) -> str:
+    """The content of the sources, as one string that changes with either."""
+    return " ".join(storage.fingerprint(uri) for uri in (source, tickets_source) if uri)
 
 
 class _RejectsFile:

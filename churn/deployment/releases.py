@@ -175,9 +175,18 @@ def releases(target: str, root: str | Path, line: str) -> LocalReleases:
     """
     if target != "local":
         raise ConfigError(f"target {target!r} is not known here: local")
+    check_line(line)
+    return LocalReleases(root, line)
+
+
+def check_line(line: str) -> None:
+    """Refuse a name that cannot be a folder, an endpoint and a registered model alike.
+
+    Raises:
+        ConfigError: the name is none.
+    """
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", line):
         raise ConfigError(f"release line {line!r}: should be lower-case letters, digits and hyphens, 63 at the most")
-    return LocalReleases(root, line)
 
 
 def lines(root: str | Path) -> list[str]:

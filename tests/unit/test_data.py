@@ -11,7 +11,7 @@ from churn.data import prepare as module
 from churn.data.datasets import read_dataset
 from churn.data.mapping import DatasetMapping
 from churn.data.prepare import Prepared, plausible_days, prepare
-from churn.platform.errors import ChurnError, ConfigError, InputError, IntegrityError
+from churn.platform.errors import ChurnError, ConfigError, InputError, IntegrityError, StateError
 
 COLUMNS = {"customer_id": "who", "event_timestamp": "at", "amount": "paid"}
 
@@ -317,6 +317,19 @@ def test_what_cannot_be_used_is_one_clear_line(shop, content, mapping, words):
 def test_a_cut_off_gzip_is_one_clear_line(shop):
     with pytest.raises(InputError, match="cannot be read to its end"):
         shop(gzip.compress(log(*GOOD * 500).encode())[:-20], name="log.csv.gz")
+
+
+def test_a_source_that_changed_since_the_run_looked_is_refused(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text(log(*GOOD))
+    rules = DatasetMapping.of({"name": "shop", "columns": COLUMNS}, "shop.yaml")
+    seen = module.fingerprint_sources(str(path), "")
+    where = {"rejects": tmp_path / "bad.csv", "page": tmp_path / "page.html"}
+    prepare(rules, str(path), "", out=tmp_path / "same", content=seen, **where)
+    path.write_text(log(*GOOD, GOOD[0]))
+    with pytest.raises(StateError, match="changed while the run was reading it"):
+        prepare(rules, str(path), "", out=tmp_path / "other", content=seen, **where)
+    assert not (tmp_path / "other" / "MANIFEST.json").exists()  # without its seal nobody reads it
 
 
 def test_support_tickets(shop):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from churn.deployment import deploy as deploy_module
 from churn.deployment import smoke
 from churn.deployment.champion import Found, find_champion
 from churn.deployment.deploy import deploy, hold
@@ -147,3 +148,17 @@ def test_holding_records_why_and_what_stays_live(tmp_path):
     assert read_outcome(str(tmp_path), "run-3") == Outcome(
         "run-3", "shop-30d", False, "", "r-old", "gate closed: it is worse", ["it is worse"]
     )
+
+
+def test_a_registry_that_does_not_answer_does_not_undo_what_is_live(root, monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise ConnectionError("nobody\nthere")
+
+    monkeypatch.setattr(deploy_module, "mark_live", refuse)
+    release = live(root)
+    where = {"tracking_uri": "http://127.0.0.1:9", "pipeline_root": str(root), "run": "run-2"}
+    words = {"verdict": "gate open", "reasons": ["because"]}
+    given = ("local", str(root / "releases"), "shop-30d", release.name, release.facts["model_sha256"])
+    assert deploy_module.promote(*given, expected=release.name, **where, **words) is False  # it was live already
+    assert read_outcome(str(root), "run-2").deployed is True
+    assert "stage in the registry was not moved (nobody there)" in caplog.text

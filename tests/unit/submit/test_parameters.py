@@ -91,7 +91,7 @@ def test_param_wins_however_the_file_reaches_into_a_structure(tmp_path):
         ("snapshots=4 weeks on monday", "4 weeks on monday"),
         ("as_of=1998-03-01", "1998-03-01"),
         ("webhook_env=", ""),
-        ("release_line=a=b", "a=b"),
+        ("tracking_uri=a=b", "a=b"),
         ("training.max_depth=3", 3),
         ("training.reg_lambda=1e-2", "a finite number"),
         ("dataset.timezone=Europe/Berlin", "Europe/Berlin"),
