@@ -9,7 +9,9 @@ BIN := .venv/bin
 # Compiled at install, so that the first run does not pay for it step by step.
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --python $(BIN)/python -r
 
-.PHONY: help install install-dev run test check format lock ui bench clean
+LOCK = --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
+
+.PHONY: help install install-cloud install-dev run test check format lock ui bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -27,12 +29,18 @@ help:  ## list the targets
 	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	@touch $@
 
+.venv/.installed-cloud: .venv/.installed requirements/cloud.txt
+	@echo 'installing the SDKs of the clouds (requirements/cloud.txt, hashes checked)'
+	@$(INSTALL) requirements/cloud.txt
+	@touch $@
+
 .venv/.installed-dev: .venv/.installed requirements/dev.txt
 	@echo 'installing what the tests and checks need (requirements/dev.txt, hashes checked)'
 	@$(INSTALL) requirements/dev.txt
 	@touch $@
 
 install: .venv/.installed  ## make .venv with what the local run needs
+install-cloud: .venv/.installed-cloud  ## the same, and the SDKs of Vertex AI and SageMaker
 install-dev: .venv/.installed-dev  ## the same, and what the tests and checks need
 
 run: install  ## install, compile, and train, gate and deploy locally on the embedded data
@@ -58,8 +66,8 @@ format: install-dev  ## sort imports and format
 
 lock: install  ## resolve the dependencies again, with hashes, naming no registry
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
-	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 --extra local pyproject.toml -o requirements/local.txt
-	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11 --extra dev -c requirements/local.txt pyproject.toml -o requirements/dev.txt
+	@$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
+	@for set in cloud local; do $(BIN)/uv pip compile $(LOCK) --extra $$set -c requirements/dev.txt pyproject.toml -o requirements/$$set.txt; done
 
 ui: install  ## open the tracked runs: MLflow on 127.0.0.1:5000
 	@$(BIN)/churn ui

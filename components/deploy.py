@@ -10,6 +10,7 @@ def deploy(
     target: str,
     releases: str,
     line: str,
+    serving: dict,
     model: Input[Model],
     model_sha256: str,
     evaluation: Input[Artifact],
@@ -23,6 +24,6 @@ def deploy(
     from churn.deployment.deploy import deploy as deploy_release
 
     provenance = {"run": run, "git_commit": git_commit, "data_fingerprint": content, "registered_version": version}
-    name, new = deploy_release(target, releases, line, model.path, model_sha256, evaluation.path, metrics.metadata, provenance)
+    name, new = deploy_release(target, releases, line, serving, model.path, model_sha256, evaluation.path, metrics.metadata, provenance)
     print(f"{name}" + ("" if new else ": there already"))
     return name

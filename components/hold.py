@@ -6,8 +6,8 @@ from components.base import pipeline_component
 
 
 @pipeline_component("deploy")
-def hold(line: str, champion_release: str, judgement: Input[Artifact], pipeline_root: str, run: str) -> None:
+def hold(target: str, line: str, champion_release: str, judgement: Input[Artifact], tracked_run: str, pipeline_root: str, run: str) -> None:
     """Record why the model does not go live; what is live stays live."""
     from churn.deployment.deploy import hold as hold_release
 
-    hold_release(line, champion_release, judgement.metadata["line"], judgement.metadata["reasons"], pipeline_root=pipeline_root, run=run)
+    hold_release(target, line, champion_release, judgement.path, tracked_run=tracked_run, pipeline_root=pipeline_root, run=run)

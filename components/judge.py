@@ -1,6 +1,6 @@
 """Looks: the verdict with its reasons, and the report."""
 
-from kfp.dsl import HTML, Artifact, Dataset, Input, Model, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
 
 from components.base import pipeline_component
 
@@ -16,7 +16,11 @@ def judge(
     champion_sha256: str,
     line: str,
     run: str,
+    git_commit: str,
+    source: str,
     content: str,
+    history: Input[Dataset],
+    counts: Input[Metrics],
     min_auc_pr: float,
     min_gain: float,
     replace_champion: bool,
@@ -29,6 +33,9 @@ def judge(
     from churn.evaluation.judgement import judge_and_report
     from churn.evaluation.policy import GatePolicy
 
+    # kfp hands the numbers of a metrics artifact over as floats.
+    rows = {name: int(counts.metadata[name]) for name in ("rows", "rejected_rows", "duplicate_rows", "customers", "purchases")}
+    known = {"known_until": history.metadata["known_until"], "warnings": list(history.metadata["warnings"])}
     policy = GatePolicy.of({"min_auc_pr": min_auc_pr, "min_gain": min_gain, "replace_champion": replace_champion}, "parameters")
     verdict = judge_and_report(
         model.path,
@@ -39,6 +46,8 @@ def judge(
         policy,
         rounds=bootstrap_rounds,
         facts={"release line": line, "run": run, "data": content},
+        data={"source": source, **rows, "fingerprint": content, **known},
+        provenance={"git_commit": git_commit, "data_fingerprint": content, "model_sha256": model_sha256},
         page=report.path,
         out=judgement.path,
     )

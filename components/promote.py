@@ -10,14 +10,17 @@ def promote(
     target: str,
     releases: str,
     line: str,
+    serving: dict,
     release: str,
     model_sha256: str,
     champion_release: str,
-    smoke_tested: int,
+    canary: str,
     tracking_uri: str,
     pipeline_root: str,
     run: str,
     judgement: Input[Artifact],
+    version: str,
+    tracked_run: str,
 ) -> bool:
     """Make the release live, only if what is live still is what this run compared with; gives whether its model is live."""
     from churn.deployment.deploy import promote as promote_release
@@ -26,14 +29,16 @@ def promote(
         target,
         releases,
         line,
+        serving,
         release,
         model_sha256,
         expected=champion_release,
         tracking_uri=tracking_uri,
         pipeline_root=pipeline_root,
         run=run,
-        verdict=judgement.metadata["line"],
-        reasons=judgement.metadata["reasons"],
+        judgement=judgement.path,
+        version=version,
+        tracked_run=tracked_run,
     )
-    print(f"{release} is live" + ("" if moved else " already") + f" (smoke test: {smoke_tested} rows)")
+    print(f"{release} is live" + ("" if moved else " already") + f" ({canary})")
     return True

@@ -2,6 +2,7 @@
 
 from kfp import dsl
 
+from components.canary import canary as watch
 from components.deploy import deploy
 from components.evaluate import evaluate
 from components.features import features
@@ -44,6 +45,8 @@ def training_pipeline(
     release_line: str,
     target: str,
     releases: str,
+    serving: dict,
+    canary: dict,
     tracking_uri: str,
     webhook_env: str,
     git_commit: str,
@@ -54,7 +57,7 @@ def training_pipeline(
         dataset: Which column of the source is which, and what stamps and amounts mean (a file of configs/datasets/ without churn and source).
         source: Transactions, Parquet or CSV: a path where the run is local, or gs://.
         tickets_source: Support tickets, the same; empty where there are none.
-        as_of: The last moment of knowledge (ISO 8601, the shop's time); empty: the end of the data.
+        as_of: The last moment of knowledge (ISO 8601, the shop's time); empty: the scheduled time of a scheduled run, else the end of the data.
         horizon_days: Churned is who does not buy in this many days after a snapshot.
         active_days: Who counts at a snapshot: customers with a purchase in the last so many days.
         snapshots: When the question is asked: month, or a rule like '4 weeks on monday'.
@@ -68,20 +71,31 @@ def training_pipeline(
         min_gain: The least auc_pr over the champion's on the same rows.
         replace_champion: Go live although the champion cannot be scored.
         release_line: Endpoint, registered model and champion by one name; empty: the dataset and the horizon.
-        target: Where the model goes live: local.
-        releases: The folder that holds the release lines of a local target.
-        tracking_uri: MLflow's store: sqlite:///PATH or a server's address.
+        target: Where the model goes live: local, vertex or sagemaker.
+        releases: The folder, or gs:// or s3:// URI, that holds the release lines.
+        serving: What a cloud target needs to serve: project, region, image, machine type, replicas (configs/environments/); empty for local.
+        canary: When a new release, with a share of the requests, is good enough for all of them (configs/canary.yaml).
+        tracking_uri: MLflow's store: sqlite:///PATH or a server's address; empty: none, the run is kept in Vertex's own metadata and registry.
         webhook_env: The name of the environment variable with the webhook's URL; empty: none.
         git_commit: The code's commit, for provenance.
     """
     run, root = dsl.PIPELINE_JOB_NAME_PLACEHOLDER, dsl.PIPELINE_ROOT_PLACEHOLDER
     told = _acts(notify(pipeline_root=root, run=run, webhook_env=webhook_env))
     with dsl.ExitHandler(told, name="always-notify"):
-        content = _acts(fingerprint(source=source, tickets_source=tickets_source)).output
+        looked = _acts(
+            fingerprint(
+                source=source,
+                tickets_source=tickets_source,
+                as_of=as_of,
+                scheduled=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
+                created=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
+            )
+        )
+        content, until = looked.outputs["content"], looked.outputs["as_of"]
         prepared = prepare(dataset=dataset, source=source, tickets_source=tickets_source, content=content)
         built = features(
             history=prepared.outputs["history"],
-            as_of=as_of,
+            as_of=until,
             horizon_days=horizon_days,
             active_days=active_days,
             snapshots=snapshots,
@@ -96,7 +110,9 @@ def training_pipeline(
         evaluated = evaluate(model=model, test_table=built.outputs["test_table"], bootstrap_rounds=bootstrap_rounds, seed=seed)
         # After the evaluation, though it needs nothing of it: what is live is looked at as late as can be.
         champion = _acts(
-            find_champion(target=target, releases=releases, release_line=release_line, dataset=dataset, horizon_days=horizon_days)
+            find_champion(
+                target=target, releases=releases, release_line=release_line, serving=serving, dataset=dataset, horizon_days=horizon_days
+            )
         )
         champion.after(evaluated)
         line = champion.outputs["line"]
@@ -111,7 +127,11 @@ def training_pipeline(
                 champion_sha256=champion.outputs["model_sha256"],
                 line=line,
                 run=run,
+                git_commit=git_commit,
+                source=source,
                 content=content,
+                history=prepared.outputs["history"],
+                counts=prepared.outputs["metrics"],
                 min_auc_pr=min_auc_pr,
                 min_gain=min_gain,
                 replace_champion=replace_champion,
@@ -127,7 +147,7 @@ def training_pipeline(
                 content=content,
                 dataset=dataset,
                 source=source,
-                as_of=as_of,
+                as_of=until,
                 horizon_days=horizon_days,
                 active_days=active_days,
                 snapshots=snapshots,
@@ -145,7 +165,14 @@ def training_pipeline(
                 report=judged.outputs["report"],
             )
         )
-        held = {"line": line, "champion_release": champion.outputs["release"], "judgement": judged.outputs["judgement"]}
+        place = {"target": target, "releases": releases, "line": line, "serving": serving}
+        held = {
+            "target": target,
+            "line": line,
+            "champion_release": champion.outputs["release"],
+            "judgement": judged.outputs["judgement"],
+            "tracked_run": tracked.output,
+        }
         with dsl.If(evaluated.outputs["Output"] >= min_auc_pr, name="auc-pr-reaches-the-threshold"):
             with dsl.If(judged.outputs["Output"] == True, name="approved"):  # noqa: E712 (kfp's comparison)
                 version = _acts(
@@ -161,9 +188,7 @@ def training_pipeline(
                 )
                 release = _acts(
                     deploy(
-                        target=target,
-                        releases=releases,
-                        line=line,
+                        **place,
                         model=model,
                         model_sha256=model_sha256,
                         evaluation=evaluated.outputs["evaluation"],
@@ -174,20 +199,30 @@ def training_pipeline(
                         content=content,
                     )
                 )
-                smoked = _acts(smoke_test(target=target, releases=releases, line=line, release=release.output))
+                smoked = _acts(smoke_test(**place, release=release.output))
+                watched = _acts(
+                    watch(
+                        **place,
+                        release=release.output,
+                        champion_release=champion.outputs["release"],
+                        policy=canary,
+                        smoke_tested=smoked.output,
+                        run=run,
+                    )
+                )
                 _acts(
                     promote(
-                        target=target,
-                        releases=releases,
-                        line=line,
+                        **place,
                         release=release.output,
                         model_sha256=model_sha256,
                         champion_release=champion.outputs["release"],
-                        smoke_tested=smoked.output,
+                        canary=watched.output,
                         tracking_uri=tracking_uri,
                         pipeline_root=root,
                         run=run,
                         judgement=judged.outputs["judgement"],
+                        version=version.output,
+                        tracked_run=tracked.output,
                     )
                 )
             with dsl.Else(name="not-approved"):

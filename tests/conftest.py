@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-for name in ("MLFLOW_TRACKING_URI", "CHURN_TARGET", "CHURN_WORKSPACE", "CHURN_WEBHOOK_URL"):
-    os.environ.pop(name, None)
+for name in [each for each in os.environ if each.startswith(("CHURN_", "MLFLOW_TRACKING", "STORAGE_EMULATOR", "AWS_", "GOOGLE_"))]:
+    os.environ.pop(name)
 # No test asks a cloud's metadata server for credentials.
 os.environ["NO_GCE_CHECK"] = "true"
 

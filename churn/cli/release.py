@@ -26,7 +26,7 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from churn.deployment.releases import LocalReleases
+    from churn.deployment.local import LocalReleases
 
     environment = Environment.read("local")
     root = workspace() / environment.releases

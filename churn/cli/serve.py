@@ -15,15 +15,15 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from churn.deployment.releases import LocalReleases
+    from churn.deployment.local import LocalReleases
 
     root = workspace() / Environment.read("local").releases
     store = LocalReleases(root, choose_line(str(root), arguments.line))
     store.live_model()  # nothing live is one clear line, before anything listens
-    from churn.serving.server import serve
+    from churn.deployment.serve import serve_line
 
     print(f"serving {store.line} ({store.live_name()}) on http://{arguments.host}:{arguments.port}", flush=True)
-    serve(store.live_model, host=arguments.host, port=arguments.port)
+    serve_line(store, host=arguments.host, port=arguments.port)
     return 0
 
 
@@ -34,7 +34,7 @@ def choose_line(root: str, named: str | None) -> str:
         ConfigError: several could be meant, or the one named has nothing live.
         StateError: nothing is live at all.
     """
-    from churn.deployment.releases import lines
+    from churn.deployment.local import lines
 
     there = lines(root)
     if named:

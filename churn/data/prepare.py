@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from churn.data.fingerprint import fingerprint_sources
 from churn.data.mapping import Columns, DatasetMapping
 from churn.data.parsing import absent, parse, parse_tickets
 from churn.data.quality import Sample, quality_page
@@ -122,11 +123,6 @@ def prepare(
     write_json(out / FACTS, asdict(facts))
     seal(out)
     return facts
-
-
-def fingerprint_sources(source: str, tickets_source: str) -> str:
-    """The content of the sources, as one string that changes with either."""
-    return " ".join(storage.fingerprint(uri) for uri in (source, tickets_source) if uri)
 
 
 class _RejectsFile:

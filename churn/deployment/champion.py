@@ -3,10 +3,10 @@
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from churn.deployment.releases import FACTS, releases
-from churn.platform.errors import ChurnError
-from churn.platform.files import read_json
+from churn.deployment.targets import releases
+from churn.platform.errors import ConfigError, IntegrityError, StateError
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,18 @@ class Found:
     damage: str
 
 
-def find_champion(target: str, root: str, line: str, out: str | Path) -> Found:
-    """Find the live release and copy its model to `out`, as it is: whether it can be scored is the judge's to say."""
-    store = releases(target, root, line)
+def find_champion(target: str, root: str, line: str, out: str | Path, serving: dict[str, Any] | None = None) -> Found:
+    """Find the live release and copy its model to `out`; whether it can be scored is the judge's to say."""
+    store = releases(target, root, line, serving)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     name = store.live_name()
     if not name:
         return Found(line, "", "", "")
-    folder = store.folder / name
     try:
-        shutil.copytree(folder / "model", out, dirs_exist_ok=True)
-        sha256 = str(read_json(folder / FACTS)["model_sha256"])
-        store.get(name)
-    except (ChurnError, OSError, KeyError) as error:
-        # Not '' as a whole: a champion that cannot be read closes the gate, it is not "no champion".
+        champion = store.get(name)
+        shutil.copytree(champion.model, out, dirs_exist_ok=True)
+        return Found(line, name, str(champion.facts["model_sha256"]), "")
+    except (IntegrityError, ConfigError, StateError, OSError, KeyError) as error:
+        # Not '' as a whole: a champion that cannot be read closes the gate, it is not "no champion". A bucket that does not answer is neither.
         return Found(line, name, "", f"it is damaged: {error}")
-    return Found(line, name, sha256, "")

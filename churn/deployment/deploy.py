@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from churn.deployment.canary import CanaryPolicy
 from churn.deployment.outcome import Outcome, write_outcome
-from churn.deployment.releases import releases
 from churn.deployment.smoke import smoke_test
-from churn.platform.files import read_json
+from churn.deployment.targets import releases
+from churn.evaluation.judgement import RECORD
+from churn.platform.files import check_seal, read_json
 from churn.registry.versions import mark_live
 
 log = logging.getLogger(__name__)
@@ -18,6 +20,7 @@ def deploy(
     target: str,
     root: str,
     line: str,
+    serving: dict[str, Any],
     model: str | Path,
     model_sha256: str,
     evaluation: str | Path,
@@ -30,6 +33,7 @@ def deploy(
         target: where.
         root: the folder of all release lines.
         line: the release line.
+        serving: what a cloud target needs to serve.
         model: the model directory.
         model_sha256: its hash.
         evaluation: the evaluation folder, for the rows of known score.
@@ -43,19 +47,27 @@ def deploy(
         "provenance": provenance,
         "model": read_json(Path(model) / "model.json"),
     }
-    release, new = releases(target, root, line).put(model, Path(evaluation) / "probe.json", facts)
+    release, new = releases(target, root, line, serving).put(model, Path(evaluation) / "probe.json", facts)
     return release.name, new
 
 
-def smoke(target: str, root: str, line: str, release: str) -> int:
+def smoke(target: str, root: str, line: str, serving: dict[str, Any], release: str) -> int:
     """Probe a release with its rows of known score; gives how many answered right."""
-    return smoke_test(releases(target, root, line).get(release))
+    return smoke_test(releases(target, root, line, serving).get(release))
+
+
+def canary(
+    target: str, root: str, line: str, serving: dict[str, Any], release: str, *, policy: CanaryPolicy, expected: str, run: str
+) -> str:
+    """Give a release a share of the requests and judge it by policy; gives the line that says how it did."""
+    return releases(target, root, line, serving).canary(release, policy=policy, expected=expected, by=run)
 
 
 def promote(
     target: str,
     root: str,
     line: str,
+    serving: dict[str, Any],
     release: str,
     model_sha256: str,
     *,
@@ -63,22 +75,33 @@ def promote(
     tracking_uri: str,
     pipeline_root: str,
     run: str,
-    verdict: str,
-    reasons: list[str],
+    judgement: str | Path,
+    version: str,
+    tracked_run: str,
 ) -> bool:
-    """Make a release live and say so: the link, the registry's stages, the outcome; gives False where it was live already."""
-    moved = releases(target, root, line).promote(release, expected=expected, by=run)
-    write_outcome(pipeline_root, Outcome(run, line, True, release, release, verdict, reasons))
+    """Make a release live and say so: who answers, the registry's stages, the outcome; gives False where it was live already."""
+    moved = releases(target, root, line, serving).promote(release, expected=expected, by=run)
+    told = {"deployed": True, "target": target, "line": line, "release": release, "live": release, "was_live": expected or None}
+    _leave(pipeline_root, run, judgement, told | {"registered_version": version or None, "tracked_run": tracked_run or None})
+    if not tracking_uri:
+        return moved
     try:
         mark_live(tracking_uri, line=line, model_sha256=model_sha256)
     except Exception as error:
-        # The link is the truth, and it has moved: a run must not read as "not deployed" because the registry did not answer.
+        # What answers is the truth, and it has moved: a run must not read as "not deployed" because the registry did not answer.
         log.error(
             "%s is live, but its stage in the registry was not moved (%s); the next run does it", release, " ".join(str(error).split())
         )
     return moved
 
 
-def hold(line: str, live: str, verdict: str, reasons: list[str], *, pipeline_root: str, run: str) -> None:
+def hold(target: str, line: str, live: str, judgement: str | Path, *, tracked_run: str, pipeline_root: str, run: str) -> None:
     """Record that a model does not go live, and why."""
-    write_outcome(pipeline_root, Outcome(run, line, False, "", live, verdict, reasons))
+    told = {"deployed": False, "target": target, "line": line, "release": None, "live": live or None, "was_live": live or None}
+    _leave(pipeline_root, run, judgement, told | {"registered_version": None, "tracked_run": tracked_run or None})
+
+
+def _leave(pipeline_root: str, run: str, judgement: str | Path, deployment: dict[str, Any]) -> None:
+    check_seal(judgement)
+    record = read_json(Path(judgement) / RECORD)
+    write_outcome(pipeline_root, Outcome(run_id=run, status="succeeded", deployment=deployment, **record))

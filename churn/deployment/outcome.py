@@ -1,7 +1,8 @@
-"""The outcome of a run: a small JSON under the pipeline root, written by promote and hold, read by notify. A scheduled run leaves it too."""
+"""The outcome of a run: a small JSON under the pipeline root that says what summary.json says. A scheduled run, which has no submit, leaves it too."""
 
 import json
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from churn.platform import storage
 from churn.platform.notify import notify
@@ -9,15 +10,17 @@ from churn.platform.notify import notify
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run came to. deployed: its model is live. reasons: why, or why not."""
+    """What a run came to, under the names of summary.json. verdict: the judge's in one line."""
 
-    run: str
-    line: str
-    deployed: bool
-    release: str
-    live: str
-    verdict: str
-    reasons: list[str] = field(default_factory=list)
+    run_id: str
+    status: str
+    error: str | None = None
+    verdict: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
+    deployment: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def _uri(pipeline_root: str, run: str) -> str:
@@ -26,7 +29,7 @@ def _uri(pipeline_root: str, run: str) -> str:
 
 def write_outcome(pipeline_root: str, outcome: Outcome) -> None:
     """Write it whole."""
-    storage.write_text(_uri(pipeline_root, outcome.run), json.dumps(asdict(outcome), indent=1) + "\n")
+    storage.write_text(_uri(pipeline_root, outcome.run_id), json.dumps(asdict(outcome), indent=1) + "\n")
 
 
 def read_outcome(pipeline_root: str, run: str) -> Outcome | None:
@@ -41,13 +44,19 @@ def message(run: str, state: str, error: str, outcome: Outcome | None) -> str:
         return f"run {run} FAILED: {' '.join(error.split()) or 'see its log'}"
     if outcome is None:
         return f"run {run} ended without an outcome"
-    if outcome.deployed:
-        return f"run {run}: {outcome.release} is live in {outcome.line}; {outcome.verdict}"
-    return f"run {run}: held, {outcome.live or 'nothing'} stays live in {outcome.line}; {outcome.verdict}"
+    live, line = outcome.deployment["live"] or "nothing", outcome.deployment["line"]
+    if outcome.deployment["deployed"]:
+        return f"run {run}: {live} is live in {line}; {outcome.verdict}"
+    return f"run {run}: held, {live} stays live in {line}; {outcome.verdict}"
 
 
 def notify_outcome(pipeline_root: str, run: str, state: str, error: str, *, webhook_env: str) -> str:
-    """Say what a run came to; gives the message."""
-    words = message(run, state, error, read_outcome(pipeline_root, run))
+    """Say what a run came to, and leave that it failed where it did; gives the message."""
+    outcome = read_outcome(pipeline_root, run)
+    words = message(run, state, error, outcome)
+    if state != "SUCCEEDED":
+        # What a step before wrote (a promotion whose last call failed, say) stays in it, under a status that is true.
+        kept = asdict(outcome) if outcome else {}
+        write_outcome(pipeline_root, Outcome(**{**kept, "run_id": run, "status": "failed", "error": words}))
     notify(words, webhook_env=webhook_env)
     return words

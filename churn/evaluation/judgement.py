@@ -14,6 +14,7 @@ from churn.platform.files import seal, write_json
 from churn.training.model import ChurnModel, read_facts
 
 VERDICT = "verdict.json"
+RECORD = "record.json"
 
 
 def judge_and_report(
@@ -26,16 +27,33 @@ def judge_and_report(
     *,
     rounds: int,
     facts: dict[str, str],
+    data: dict[str, Any],
+    provenance: dict[str, str],
     page: str | Path,
     out: str | Path,
 ) -> Verdict:
-    """Judge, and write the report to `page` and verdict.json and plots/ to the folder `out`, sealed; gives the verdict."""
+    """Judge, and write the report to `page`, and verdict.json, record.json and plots/ to the folder `out`, sealed; gives the verdict.
+
+    Args:
+        model_folder, evaluation_folder, test_folder: the challenger, its evaluation, the test window.
+        model_sha256: the challenger's hash.
+        champion: what is live.
+        policy: the gate.
+        rounds: resamples of customers.
+        facts: what the report says of the run.
+        data, provenance: what the run's record says of its data and of where it comes from.
+        page: the report.
+        out: the folder to make.
+    """
     evaluation = Evaluation.read(evaluation_folder)
     same = champion.model_sha256 == model_sha256
     compared = None if same else compare(champion, evaluation_folder, test_folder, rounds=rounds)
     verdict = judge(evaluation, model_sha256, champion, compared, policy)
     out = Path(out)
     write_json(out / VERDICT, verdict_record(verdict))
+    gate = {"passed": verdict.passed, "threshold": policy.min_auc_pr, "reasons": verdict.reasons}
+    record = {"verdict": verdict.line, "metrics": evaluation.metrics, "gate": gate, "data": data, "provenance": provenance}
+    write_json(out / RECORD, record)
     scores = pd.read_parquet(Path(evaluation_folder) / SCORES)
     if compared and not compared.failed:
         scores["champion"] = ChurnModel.load(champion.folder).probabilities(FeatureTable.read(test_folder).rows)

@@ -24,10 +24,11 @@ class Checked(pydantic.BaseModel):
         try:
             return cls.model_validate(values)
         except pydantic.ValidationError as error:
-            raise ConfigError(f"{where}: {'; '.join(_words(cls, each) for each in error.errors())}") from None
+            raise ConfigError(f"{where}: {'; '.join(words(cls, each) for each in error.errors())}") from None
 
 
-def _words(cls: type[pydantic.BaseModel], error: Any) -> str:
+def words(cls: type[pydantic.BaseModel], error: Any) -> str:
+    """One of pydantic's errors in words: which field, what is wrong, what was given."""
     field = ".".join(str(part) for part in error["loc"]) or "the whole"
     if error["type"] == "extra_forbidden":
         return (

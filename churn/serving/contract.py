@@ -1,5 +1,6 @@
 """The serving contract: instances in, predictions out, in order. A wrong request is refused with the name of what is wrong."""
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ _MOST_NAMED = 5
 _LARGEST = float(np.finfo(np.float32).max)  # what the model computes with
 
 
-def answer(model: ChurnModel, body: Any) -> dict[str, Any]:
+def answer(model: ChurnModel, body: Any, canary: tuple[ChurnModel, int] | None = None) -> dict[str, Any]:
     """The predictions for a request body.
 
     Args:
         model: what answers.
+        canary: a model of the same features that answers for this percent of the customers, always the same ones.
         body: {"instances": [{feature: number or null, …, "customer_id": optional}], "parameters": optional object}.
 
     Returns:
@@ -38,7 +40,24 @@ def answer(model: ChurnModel, body: Any) -> dict[str, Any]:
         | ({"customer_id": instance["customer_id"]} if "customer_id" in instance else {})
         for p, instance in zip(probabilities, instances, strict=True)
     ]
+    if canary:
+        _share(predictions, instances, *canary)
     return {"predictions": predictions}
+
+
+def _share(predictions: list[dict[str, Any]], instances: list[dict[str, Any]], canary: ChurnModel, percent: int) -> None:
+    """Put the canary's answers in the place of those of its customers."""
+    places = [number for number, instance in enumerate(instances) if in_share(instance.get("customer_id"), percent)]
+    answers = answer(canary, {"instances": [instances[number] for number in places]})["predictions"]
+    for number, prediction in zip(places, answers, strict=True):
+        predictions[number] = prediction
+
+
+def in_share(customer_id: Any, percent: int) -> bool:
+    """Whether a customer is among this percent of all: by a hash, so that each is always answered by the same model. Nobody is not."""
+    if customer_id is None:
+        return False
+    return int.from_bytes(hashlib.sha256(str(customer_id).encode("utf-8", "surrogatepass")).digest()[:8]) % 100 < percent
 
 
 def _row(instance: Any, features: tuple[str, ...], number: int) -> list[float]:

@@ -11,7 +11,7 @@ import yaml
 from churn.data.datasets import located, read_dataset
 from churn.platform.checked import parse_yaml, read_yaml
 from churn.platform.errors import ConfigError
-from churn.platform.settings import CONFIGS, Environment, workspace
+from churn.platform.settings import CONFIGS, Environment
 from pipelines.configuration import DEFAULT_DATASET, check_training, dataset_parameters, training_defaults
 from pipelines.submit.spec import Parameter, Spec
 
@@ -38,7 +38,7 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
     # training_defaults() has the default dataset's own definition: churn.yaml's stands behind that of this one.
     values = training_defaults() | read_yaml(CONFIGS / "churn.yaml")["churn"]
     values |= dataset_parameters(dataset) if dataset else {"dataset": chosen, "source": "", "tickets_source": ""}
-    values |= {"git_commit": git_commit} | places(environment)
+    values |= {"git_commit": git_commit} | environment.places()
     for each in asked:
         for name, value in each.items():
             if name != "dataset":
@@ -48,16 +48,6 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
         final[name] = located(final[name], dataset.path if dataset else None)
     check_training(final)
     return final
-
-
-def places(environment: Environment) -> dict[str, Any]:
-    """Where a local run keeps things, as absolute paths."""
-    return {
-        "target": environment.target,
-        "releases": str(workspace() / environment.releases),
-        "tracking_uri": environment.local_tracking_uri(),
-        "webhook_env": environment.webhook_env,
-    }
 
 
 def _pairs(given: list[str]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def summarize(facts: RunFacts, records: list[TaskRecord], *, ended: bool, error:
             "git_commit": facts.git_commit,
             "spec_sha256": facts.spec_sha256,
             "image": facts.image,
-            "data_fingerprint": _output(by_name, "fingerprint", "Output"),
+            "data_fingerprint": _output(by_name, "fingerprint", "content"),
             "model_sha256": _output(by_name, "train", "Output"),
         },
         "parameters": facts.parameters,
@@ -115,7 +115,7 @@ def _data(facts: RunFacts, by_name: dict[str, TaskRecord]) -> dict[str, Any]:
     return {
         "source": facts.parameters.get("source"),
         **{name: int(counts[name]) if name in counts else None for name in names},
-        "fingerprint": _output(by_name, "fingerprint", "Output"),
+        "fingerprint": _output(by_name, "fingerprint", "content"),
         "known_until": said.get("known_until"),
         "warnings": list(said.get("warnings", [])),
     }

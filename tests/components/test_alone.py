@@ -54,7 +54,7 @@ DEFINITION = ("horizon_days", "active_days", "snapshots", "min_history_days", "v
 def bench(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("bench"))
     a = bench.artifact
-    content = bench.call("fingerprint", **bench.of("source", "tickets_source"))
+    content, _ = bench.call("fingerprint", **bench.of("source", "tickets_source", "as_of"), scheduled="", created="")
     outputs = {"history": a("history"), "rejects": a("rejects"), "quality": a("quality", dsl.HTML), "metrics": a("prepared", dsl.Metrics)}
     bench.call("prepare", **bench.of("dataset", "source", "tickets_source"), content=content, **outputs)
     tables = {name: a(name, dsl.Dataset) for name in ("train_table", "validation_table", "test_table")}
@@ -69,7 +69,7 @@ def bench(tmp_path_factory):
     evaluated = {"evaluation": a("evaluation"), "metrics": a("evaluated", dsl.Metrics), "roc": a("roc", dsl.ClassificationMetrics)}
     bench.call("evaluate", model=a("model"), test_table=a("test_table"), **bench.of("bootstrap_rounds", "seed"), **evaluated)
     line, release, champion = bench.call(
-        "find_champion", **bench.of("target", "releases", "release_line", "dataset", "horizon_days"), champion=a("champion")
+        "find_champion", **bench.of("target", "releases", "release_line", "serving", "dataset", "horizon_days"), champion=a("champion")
     )
     bench.call(
         "judge",
@@ -80,7 +80,10 @@ def bench(tmp_path_factory):
         champion_sha256=champion,
         line=line,
         run="run-1",
+        **bench.of("git_commit", "source"),
         content=content,
+        history=a("history"),
+        counts=a("prepared"),
     )
     decided = bench.of(
         "tracking_uri", "git_commit", "dataset", "source", "as_of", *DEFINITION, "min_auc_pr", "min_gain", "training", "seed"
@@ -91,16 +94,20 @@ def bench(tmp_path_factory):
     version = bench.call(
         "register", **bench.of("tracking_uri", "git_commit"), **common, model=a("model"), tracked_run=tracked, content=content
     )
-    place = bench.of("target", "releases") | {"line": line}
+    place = bench.of("target", "releases", "serving") | {"line": line}
     provenance = {"version": version, "run": "run-1", "git_commit": "", "content": content}
     name = bench.call(
         "deploy", **place, model=a("model"), model_sha256=sha256, evaluation=a("evaluation"), metrics=a("evaluated"), **provenance
     )
     smoked = bench.call("smoke_test", **place, release=name)
     outcome = {"pipeline_root": str(bench.root), "run": "run-1"}
-    moving = {"release": name, "model_sha256": sha256, "champion_release": release, "smoke_tested": smoked, "judgement": a("judgement")}
-    bench.call("promote", **place, **bench.of("tracking_uri"), **moving, **outcome)
-    bench.call("hold", line=line, champion_release=name, judgement=a("judgement"), pipeline_root=str(bench.root), run="run-2")
+    watched = {"release": name, "champion_release": release, "policy": bench.values["canary"], "smoke_tested": smoked, "run": "run-1"}
+    said = bench.call("canary", **place, **watched)
+    moving = {"release": name, "model_sha256": sha256, "champion_release": release, "canary": said, "judgement": a("judgement")}
+    kept = {"version": version, "tracked_run": tracked}
+    bench.call("promote", **place, **bench.of("tracking_uri"), **moving, **outcome, **kept)
+    held = {"champion_release": name, "judgement": a("judgement"), "tracked_run": tracked}
+    bench.call("hold", **bench.of("target"), line=line, **held, pipeline_root=str(bench.root), run="run-2")
     status = dsl.PipelineTaskFinalStatus("SUCCEEDED", "churn-training", "always-notify", None, None)
     bench.call("notify", pipeline_root=str(bench.root), run="run-1", webhook_env="", status=status)
     return bench
@@ -112,7 +119,8 @@ def test_every_component_was_called(bench):
 
 def test_what_they_gave(bench):
     given = bench.outputs
-    assert given["fingerprint"].startswith("sha256:")
+    assert given["fingerprint"][0].startswith("sha256:")
+    assert given["canary"] == "nothing is live in shop-30d: no canary"
     assert given["train"] == check_seal(bench.root / "model")
     assert 0.5 < given["evaluate"] <= 1
     assert given["find_champion"] == ("shop-30d", "", "")
@@ -130,8 +138,11 @@ def test_what_they_wrote(bench):
     assert json.loads((bench.root / "evaluated").read_text())["auc_pr"] == bench.outputs["evaluate"]
     assert "The gate is open." in (bench.root / "report").read_text()
     outcomes = {name: json.loads((bench.root / "outcomes" / f"{name}.json").read_text()) for name in ("run-1", "run-2")}
-    assert outcomes["run-1"]["deployed"] is True
-    assert outcomes["run-2"]["deployed"] is False
+    assert outcomes["run-1"]["deployment"]["deployed"] is True
+    assert outcomes["run-1"]["deployment"]["live"] == outcomes["run-2"]["deployment"]["live"] == bench.outputs["deploy"]
+    assert outcomes["run-2"]["deployment"]["deployed"] is False
+    assert outcomes["run-1"]["metrics"]["auc_pr"] == bench.outputs["evaluate"]
+    assert outcomes["run-1"]["data"]["rows"] > 0
 
 
 @pytest.mark.parametrize(("name", "value"), [("min_auc_pr", 0.0), ("min_auc_pr", 1.2)])
@@ -140,7 +151,8 @@ def test_the_steps_check_again(bench, name, value):
     a = bench.artifact
     wrong = bench.of("min_auc_pr", "min_gain", "replace_champion", "bootstrap_rounds") | {name: value}
     artifacts = {key: a(key) for key in ("model", "evaluation", "test_table", "champion", "judgement", "report")}
-    words = {"model_sha256": "x", "champion_release": "", "champion_sha256": "", "line": "l", "run": "r", "content": "c"}
+    words = dict.fromkeys(("model_sha256", "champion_release", "champion_sha256", "line", "run", "content", "git_commit", "source"), "")
+    words |= {"history": a("history"), "counts": a("prepared")}
     with pytest.raises(ConfigError, match=name):
         bench.call("judge", **artifacts, **wrong, **words)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from churn.deployment.releases import LocalReleases
+from churn.deployment.local import LocalReleases
 from tests.pipelines.conftest import QUICK, make_shop
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-OPEN = {"register", "deploy", "smoke-test", "promote"}
+OPEN = {"register", "deploy", "smoke-test", "canary", "promote"}
 
 
 def saying(shop, value):

@@ -9,7 +9,7 @@ from tests.pipelines.golden import GOLDEN, golden_text
 
 # Steps whose whole effect is their outputs. Everything else looks at the world or changes it, and is never taken from a cache.
 CACHED = {"prepare", "features", "train", "evaluate"}
-DEPLOYMENT = {"register", "deploy", "smoke-test", "promote"}
+DEPLOYMENT = {"register", "deploy", "smoke-test", "canary", "promote"}
 
 
 @pytest.fixture(scope="module", params=sorted(compile_command.pipelines()))

@@ -11,7 +11,7 @@ import pytest
 from churn.cli import ui
 from churn.cli.main import main
 from churn.cli.serve import choose_line
-from churn.deployment.releases import LocalReleases
+from churn.deployment.local import LocalReleases
 from churn.platform.errors import ConfigError, StateError
 from tests.pipelines.conftest import shop_dataset, shop_log
 from tests.unit.deployment.made import store_with

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from churn.deployment.releases import LocalReleases
+from churn.deployment.local import LocalReleases
 from churn.platform.files import seal, write_json, write_whole
 
 

@@ -6,15 +6,16 @@ import shutil
 import pytest
 
 from churn.deployment import deploy as deploy_module
-from churn.deployment import smoke
+from churn.deployment import process
 from churn.deployment.champion import Found, find_champion
 from churn.deployment.deploy import deploy, hold
+from churn.deployment.local import LocalReleases
 from churn.deployment.outcome import Outcome, message, notify_outcome, read_outcome, write_outcome
-from churn.deployment.releases import LocalReleases, Release
+from churn.deployment.releases import Release
 from churn.deployment.smoke import smoke_test
 from churn.evaluation.evaluate import evaluate
 from churn.platform.errors import StateError
-from churn.platform.files import check_seal
+from churn.platform.files import check_seal, seal, write_json
 from tests.unit.training.tables import make_model, make_tables
 
 
@@ -25,7 +26,7 @@ def released(tmp_path_factory):
     make_tables(root, customers=60)
     sha256 = make_model(root)[1].model_sha256
     evaluate(root / "model", root / "test", root / "evaluation", rounds=5, seed=7)
-    given = (str(root / "releases"), "shop-30d", root / "model", sha256, root / "evaluation", {"auc_pr": 0.8}, {"run": "run-1"})
+    given = (str(root / "releases"), "shop-30d", {}, root / "model", sha256, root / "evaluation", {"auc_pr": 0.8}, {"run": "run-1"})
     name, new = deploy("local", *given)
     assert new is True
     assert deploy("local", *given) == (name, False)
@@ -82,7 +83,7 @@ def test_the_smoke_test_asks_a_real_server_for_rows_of_known_score(root):
     [
         ({"probabilities": [0.123456] * 20}, r"row 0 should be 0.123456 and is .*: not the model that was evaluated"),
         ({"instances": [], "probabilities": []}, "asked for 0 predictions and got 0"),
-        ({"instances": [{}]}, "answered the smoke test with 400: .*lacks features"),
+        ({"instances": [{}]}, "the server answered with 400: .*lacks features"),
     ],
 )
 def test_a_release_that_answers_wrong_fails_the_smoke_test(root, monkeypatch, change, message):
@@ -101,12 +102,17 @@ def test_a_server_that_cannot_start_fails_the_smoke_test_with_its_last_words(roo
 
 
 def test_a_server_that_says_nothing(root, monkeypatch):
-    monkeypatch.setattr(smoke.sys, "executable", "true")
+    monkeypatch.setattr(process.sys, "executable", "true")
     with pytest.raises(StateError, match="the server did not start: it said nothing"):
         smoke_test(live(root))
 
 
-PROMOTED = Outcome("run-2", "shop-30d", True, "r-new", "r-new", "gate open: auc_pr 0.8 reaches the threshold 0.72", ["it is good"])
+def outcome(verdict: str, *, deployed: bool, live: str | None) -> Outcome:
+    deployment = {"deployed": deployed, "line": "shop-30d", "live": live}
+    return Outcome("run-2", "succeeded", verdict=verdict, deployment=deployment)
+
+
+PROMOTED = outcome("gate open: auc_pr 0.8 reaches the threshold 0.72", deployed=True, live="r-new")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +122,13 @@ PROMOTED = Outcome("run-2", "shop-30d", True, "r-new", "r-new", "gate open: auc_
         (
             "SUCCEEDED",
             "",
-            Outcome("run-2", "shop-30d", False, "", "r-old", "gate closed: it is worse"),
+            outcome("gate closed: it is worse", deployed=False, live="r-old"),
             "run run-2: held, r-old stays live in shop-30d; gate closed: it is worse",
         ),
         (
             "SUCCEEDED",
             "",
-            Outcome("run-2", "shop-30d", False, "", "", "gate closed: no"),
+            outcome("gate closed: no", deployed=False, live=None),
             "run run-2: held, nothing stays live in shop-30d; gate closed: no",
         ),
         ("SUCCEEDED", "", None, "run run-2 ended without an outcome"),
@@ -135,6 +141,31 @@ def test_what_people_are_told(state, error, outcome, words):
     assert message("run-2", state, error, outcome) == words
 
 
+def test_a_run_that_failed_leaves_that_it_did(tmp_path):
+    notify_outcome(str(tmp_path), "run-2", "FAILED", "train: one class only", webhook_env="")
+    left = read_outcome(str(tmp_path), "run-2")
+    assert (left.status, left.error, left.deployment) == ("failed", "run run-2 FAILED: train: one class only", {})
+    write_outcome(str(tmp_path), PROMOTED)
+    notify_outcome(str(tmp_path), "run-2", "FAILED", "promote: the registry is gone", webhook_env="")
+    left = read_outcome(str(tmp_path), "run-2")
+    assert (left.status, left.deployment["live"]) == ("failed", "r-new")
+
+
+@pytest.fixture
+def judgement(tmp_path):
+    folder = tmp_path / "judgement"
+    record = {
+        "verdict": "gate closed: it is worse",
+        "metrics": {"auc_pr": 0.7},
+        "gate": {"passed": False, "threshold": 0.72, "reasons": ["it is worse"]},
+        "data": {"rows": 5},
+        "provenance": {"git_commit": "abc"},
+    }
+    write_json(folder / "record.json", record)
+    seal(folder)
+    return folder
+
+
 def test_an_outcome_is_read_as_it_was_written_and_said(tmp_path, caplog):
     assert read_outcome(str(tmp_path), "run-2") is None
     write_outcome(f"{tmp_path}/", PROMOTED)
@@ -143,22 +174,31 @@ def test_an_outcome_is_read_as_it_was_written_and_said(tmp_path, caplog):
     assert caplog.messages == [said]
 
 
-def test_holding_records_why_and_what_stays_live(tmp_path):
-    hold("shop-30d", "r-old", "gate closed: it is worse", ["it is worse"], pipeline_root=str(tmp_path), run="run-3")
-    assert read_outcome(str(tmp_path), "run-3") == Outcome(
-        "run-3", "shop-30d", False, "", "r-old", "gate closed: it is worse", ["it is worse"]
-    )
+def test_holding_records_why_and_what_stays_live(tmp_path, judgement):
+    hold("local", "shop-30d", "r-old", judgement, tracked_run="t-1", pipeline_root=str(tmp_path), run="run-3")
+    left = read_outcome(str(tmp_path), "run-3")
+    assert (left.status, left.verdict, left.gate["reasons"]) == ("succeeded", "gate closed: it is worse", ["it is worse"])
+    assert left.deployment == {
+        "deployed": False,
+        "target": "local",
+        "line": "shop-30d",
+        "release": None,
+        "live": "r-old",
+        "was_live": "r-old",
+        "registered_version": None,
+        "tracked_run": "t-1",
+    }
 
 
-def test_a_registry_that_does_not_answer_does_not_undo_what_is_live(root, monkeypatch, caplog):
+def test_a_registry_that_does_not_answer_does_not_undo_what_is_live(root, judgement, monkeypatch, caplog):
     def refuse(*_, **__):
         raise ConnectionError("nobody\nthere")
 
     monkeypatch.setattr(deploy_module, "mark_live", refuse)
     release = live(root)
     where = {"tracking_uri": "http://127.0.0.1:9", "pipeline_root": str(root), "run": "run-2"}
-    words = {"verdict": "gate open", "reasons": ["because"]}
-    given = ("local", str(root / "releases"), "shop-30d", release.name, release.facts["model_sha256"])
+    words = {"judgement": judgement, "version": "1", "tracked_run": "t-1"}
+    given = ("local", str(root / "releases"), "shop-30d", {}, release.name, release.facts["model_sha256"])
     assert deploy_module.promote(*given, expected=release.name, **where, **words) is False  # it was live already
-    assert read_outcome(str(root), "run-2").deployed is True
+    assert read_outcome(str(root), "run-2").deployment["deployed"] is True
     assert "stage in the registry was not moved (nobody there)" in caplog.text

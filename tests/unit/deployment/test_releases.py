@@ -8,7 +8,9 @@ import time
 
 import pytest
 
-from churn.deployment.releases import FACTS, LocalReleases, lines, release_name, releases
+from churn.deployment.local import LocalReleases, lines
+from churn.deployment.releases import FACTS, release_name
+from churn.deployment.targets import releases
 from churn.platform.errors import ConfigError, IntegrityError, StateError
 from churn.platform.files import check_seal, is_locked, locked, read_json
 from tests.unit.deployment.made import put, store_with
@@ -203,7 +205,7 @@ def test_of_two_that_race_exactly_one_wins(tmp_path):
         put(store, "a")
         put(store, "b")
     race = (
-        "import sys\nfrom churn.deployment.releases import LocalReleases, StateError\n"
+        "import sys\nfrom churn.deployment.local import LocalReleases, StateError\n"
         "root, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         "for number in range(rounds):\n"
@@ -229,7 +231,7 @@ def test_killed_before_any_of_its_steps_a_promotion_has_happened_or_not(tmp_path
     store.promote(names[0], expected="", by="first")
     # Kill -9 before the nth call that changes or syncs a file, for every n.
     promote = (
-        "import os, signal, sys\nfrom churn.deployment.releases import LocalReleases\n"
+        "import os, signal, sys\nfrom churn.deployment.local import LocalReleases\n"
         "calls = iter(range(1, 1000))\n"
         "def counted(call):\n    def step(*given, **named):\n"
         "        if next(calls) == int(sys.argv[3]):\n            os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -254,7 +256,7 @@ def test_killed_at_any_moment_what_is_live_is_whole(tmp_path, seed):
     store, names = store_with(tmp_path, "a", "b")
     store.promote(names[0], expected="", by="first")
     move = (
-        "import sys\nfrom churn.deployment.releases import LocalReleases\n"
+        "import sys\nfrom churn.deployment.local import LocalReleases\n"
         "store = LocalReleases(sys.argv[1], 'shop-30d')\nprint('moving', flush=True)\n"
         "while True:\n    for name in sys.argv[2:]:\n        store.promote(name, expected=store.live_name(), by='loop')\n    store.rollback(by='loop')"
     )

@@ -6,11 +6,13 @@ import google.cloud.storage
 import pytest
 import requests
 from google.api_core.exceptions import Forbidden, NotFound, RetryError
+from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, TransportError
 from google.cloud.storage.exceptions import DataCorruption
 
 from churn.platform import storage
-from churn.platform.errors import ChurnError, InputError
+from churn.platform.errors import ChurnError, ConfigError, InputError
+from churn.platform.google import _storage_client
 
 
 class Bucket:
@@ -41,28 +43,30 @@ class Blob:
             raise NotFound(f"no {self.name}")
         return self.bucket.objects[self.name]
 
-    def reload(self, timeout):
+    def reload(self, **_):
         self.generation, content = self._look("reload")
         self.crc32c = f"crc-of-{content.decode()}"
 
-    def download_to_filename(self, path, checksum, timeout):
+    def download_to_filename(self, path, checksum, **_):
         _, content = self._look("download", checksum)
         Path(path).write_bytes(content)
 
-    def download_as_text(self, timeout):
-        return self._look("read")[1].decode()
+    def download_as_bytes(self, **_):
+        self.generation, content = self._look("read")
+        return content
 
     def upload_from_string(self, text, **_):
         if self.bucket.fails:
             raise self.bucket.fails
-        self.bucket.objects[self.name] = (1, text.encode())
+        self.bucket.objects[self.name] = (1, text)
 
 
 @pytest.fixture
 def cloud(monkeypatch):
     cloud = Bucket()
     cloud.objects["log.csv"] = (17, b"rows")
-    monkeypatch.setattr(google.cloud.storage, "Client", lambda **_: cloud)
+    monkeypatch.setattr("churn.platform.storage.gcs.storage_client", lambda: cloud)
+    monkeypatch.setattr("churn.platform.retries.time.sleep", lambda _: None)
     return cloud
 
 
@@ -109,7 +113,7 @@ def test_a_name_that_is_no_objects(cloud, uri):
     ("failure", "message"),
     [
         (NotFound("gone"), "Cloud Storage says 404"),
-        (Forbidden("caller has no\nstorage.objects.get"), "Cloud Storage says 403.*check the name and the reader's permission"),
+        (Forbidden("caller has no\nstorage.objects.get"), "Cloud Storage says 403.*check the name and the account's permission"),
         (DefaultCredentialsError("none found"), "no credentials for Cloud Storage.*gcloud auth application-default login"),
         (RetryError("timeout of 60 s", None), "Cloud Storage does not answer.*check the network"),
         (requests.ConnectionError("reset"), "Cloud Storage does not answer"),
@@ -138,28 +142,34 @@ def test_what_cloud_storage_refuses_is_one_line(cloud, request, ask, failure, me
 
 
 def test_no_credentials_are_said_by_whoever_makes_the_client(monkeypatch):
-    def client(**_):
+    def default(**_):
         raise DefaultCredentialsError("none found")
 
-    monkeypatch.setattr(google.cloud.storage, "Client", client)
+    monkeypatch.setattr("google.auth.default", default)
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    _storage_client.cache_clear()
     with pytest.raises(InputError, match="no credentials for Cloud Storage"):
+        storage.fingerprint("gs://shop/log.csv")
+
+
+def test_an_emulator_elsewhere_is_refused(monkeypatch):
+    """Anonymous credentials go to this machine alone."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.example:9000")
+    with pytest.raises(ConfigError, match="STORAGE_EMULATOR_HOST: http://storage.example:9000 is not an address of this machine; unset it"):
         storage.fingerprint("gs://shop/log.csv")
 
 
 def test_the_real_client_needs_no_project(monkeypatch):
     """Ambient variables decide nothing, and reading an object needs no project."""
-    from google.auth.credentials import AnonymousCredentials
-
-    made = []
-    real = google.cloud.storage.Client
-    monkeypatch.setattr(
-        google.cloud.storage, "Client", lambda **given: made.append(given) or real(credentials=AnonymousCredentials(), **given)
-    )
-    for name in ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS"):
+    asked = []
+    monkeypatch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), "somebody-elses"))
+    for name in ("GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(google.cloud.storage.Blob, "reload", lambda blob, timeout: None)
+    _storage_client.cache_clear()
+    monkeypatch.setattr(google.cloud.storage.Blob, "reload", lambda blob, **_: asked.append(blob.path))
     assert storage.fingerprint("gs://shop/log.csv").startswith("gcs:")
-    assert made
+    assert asked
+    _storage_client.cache_clear()
 
 
 def test_a_text_comes_back_and_none_where_there_is_none(cloud, tmp_path):

@@ -37,7 +37,7 @@ def records(auc_pr: float = 0.8, approved: bool = True, *, was_live: str = "", s
     passed = auc_pr >= 0.72 and approved
     counts = {"rows": 1000.0, "rejected_rows": 3.0, "duplicate_rows": 0.0, "customers": 200.0, "purchases": 990.0}
     outputs = {
-        "fingerprint": {"Output": "sha256:da7a"},
+        "fingerprint": {"content": "sha256:da7a", "as_of": ""},
         "prepare": {"metrics": artifact(**counts), "history": artifact(known_until="2024-03-01T00:00:00", warnings=["a day is missing"])},
         "train": {"Output": "m0de1", "metrics": artifact(rounds=40.0, validation_auc_pr=0.81, threshold=0.4)},
         "evaluate": {"Output": auc_pr, "metrics": artifact(**METRICS)},
