@@ -1,0 +1,1 @@
+"""Cloud Storage: buckets in memory, and the JSON API before them."""
