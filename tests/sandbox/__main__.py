@@ -1,7 +1,6 @@
 """The sandbox in the foreground: python -m tests.sandbox, until Ctrl-C."""
 
 import argparse
-import shlex
 import signal
 import socket
 import sys
@@ -27,7 +26,7 @@ def main() -> None:
         signal.signal(number, lambda *_: stop.set())
     with Sandbox(options.folder, servers=options.servers, transport=options.transport, ports=fixed_ports(), say=say) as sandbox:
         env = options.folder / "env"
-        write_whole(env, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sandbox.environment().items()))
+        write_whole(env, "".join(f"export {name}={quoted(value)}\n" for name, value in sandbox.environment().items()))
         try:
             show(sandbox)
             tick(sandbox, stop)
@@ -52,6 +51,11 @@ def write(line: str) -> None:
     """In one piece, because threads say things too."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def quoted(value: str) -> str:
+    """For any shell."""
+    return "'" + value.replace("'", "'\\''") + "'"
 
 
 def fixed_ports() -> dict[str, int]:

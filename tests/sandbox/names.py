@@ -8,6 +8,7 @@ PROJECT = "sandbox"
 PROJECT_NUMBER = "123456789012"
 REGION = "us-central1"
 BUCKET = "sandbox-bucket"
+MANAGED = "sandbox-managed"  # the service's own
 
 
 def canonical(name: str) -> str:

@@ -7,21 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from tests.sandbox import certificates, controls
+from tests.sandbox import controls
 from tests.sandbox.clock import Clock
 from tests.sandbox.environment import variables, write_key
 from tests.sandbox.faults import Gate
 from tests.sandbox.kfp_repository import KfpRepository
-from tests.sandbox.names import BUCKET
+from tests.sandbox.names import BUCKET, MANAGED
 from tests.sandbox.proxy import Proxy
-from tests.sandbox.rest import RestFront
-from tests.sandbox.rpc import RpcFront
-from tests.sandbox.storage.buckets import Buckets
-from tests.sandbox.storage.front import StorageFront
-from tests.sandbox.vertex.core import Vertex
 from tests.sandbox.web import Answer, Request, WebServer, said
 
 Transport = Literal["rest", "grpc"]
+_STATE = "state-{}"
 _FREE = {"rest": 0, "storage": 0, "grpc": 0, "proxy": 0}
 
 
@@ -41,15 +37,16 @@ class Sandbox:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Args:
-        folder: where it keeps files; it is emptied.
+        folder: where it keeps files; what an earlier one left there is removed.
         servers: what a deployed model is: a process of the real server, or the same contract answered in this process.
         transport: the one that environment() names where it is not told.
         ports: for rest, storage, grpc and proxy; a free one where none is given.
         say: called with a line for each thing that happens.
         """
         self._folder = folder.resolve()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for left in self._folder.glob(_STATE.format("*")):
+            shutil.rmtree(left)
         self._servers, self._transport, self._say = servers, transport, say
         self._gate = Gate()
         self.calls, self.faults, self.clock = self._gate.calls, self._gate.faults, Clock()
@@ -59,6 +56,12 @@ class Sandbox:
         self._listen({**_FREE, **(ports or {})})
 
     def _listen(self, ports: dict[str, int]) -> None:
+        # Here and not above: a job's process is in this package too, and needs none of the cloud SDKs.
+        from tests.sandbox import certificates
+        from tests.sandbox.rest import RestFront
+        from tests.sandbox.rpc import RpcFront
+        from tests.sandbox.storage.front import StorageFront
+
         made = certificates.make(self._folder)
         self._rest = RestFront(self._call)
         storage = StorageFront(lambda: self.buckets, self._gate)
@@ -111,12 +114,16 @@ class Sandbox:
         self.close()
 
     def _fill(self) -> None:
+        from tests.sandbox.storage.buckets import Buckets
+        from tests.sandbox.vertex.core import Vertex
+
         self._generation += 1
         self.buckets = Buckets()
         self.buckets.create(BUCKET)
+        self.buckets.create(MANAGED)
         # A folder of its own: what a job of before the reset still writes is nowhere.
         self.vertex = Vertex(
-            self._folder / f"state-{self._generation}",
+            self._folder / _STATE.format(self._generation),
             self.buckets,
             self._gate,
             self.clock,

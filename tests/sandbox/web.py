@@ -70,7 +70,6 @@ def _handler(respond: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandle
         try:
             reply = respond(request)
         except Cut:
-            self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return
         self.send_response(reply.status)

@@ -186,6 +186,12 @@ class Buckets:
             if relative == "" or relative.startswith("/") or name == "":
                 yield relative.lstrip("/"), stored.data
 
+    def copy(self, source: str, target: str) -> None:
+        """Copy what is below a gs:// URI to below another."""
+        for relative, data in list(self.under(source)):
+            bucket, name = split(f"{target}/{relative}")
+            self.put(bucket, name, data)
+
     def _objects(self, bucket: str) -> dict[str, Stored]:
         if bucket not in self._buckets:
             raise StorageRefusal(404, "The specified bucket does not exist.", "notFound")

@@ -14,7 +14,7 @@ from google.rpc import status_pb2
 from tests.sandbox.names import canonical, parent_of
 from tests.sandbox.refusal import Refusal, invalid, precondition
 from tests.sandbox.storage.buckets import StorageRefusal, split
-from tests.sandbox.vertex.checks import check_display_name, check_labels, copied
+from tests.sandbox.vertex.checks import check_display_name, check_labels, copied, put
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.listing import page
 from tests.sandbox.vertex.predictions import understood
@@ -68,7 +68,8 @@ class BatchService:
         model = self._models.find(job.model)
         job.name = f"{parent}/batchPredictionJobs/{next(self._ids)}"
         job.model, job.model_version_id = model.name, model.version_id
-        job.create_time = job.update_time = self._context.now()
+        now = self._context.now()
+        put(job, create_time=now, update_time=now)
         job.state = State.JOB_STATE_PENDING
         self._jobs[job.name] = job
         self._stops[job.name] = stop = threading.Event()
@@ -171,9 +172,7 @@ class BatchService:
 
     def _move(self, job: v1.BatchPredictionJob, state: State, **changes: Any) -> None:
         with self._context.lock:
-            for name, value in changes.items():
-                setattr(job, name, value)
-            job.state, job.update_time = state, self._context.now()
+            put(job, state=state, update_time=self._context.now(), **changes)
             self._context.say(f"batch prediction {job.display_name}: {state.name} {job.error.message}".rstrip())
 
     def _get(self, name: str) -> v1.BatchPredictionJob:

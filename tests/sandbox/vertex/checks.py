@@ -15,6 +15,12 @@ def copied(message: Any) -> Any:
     return type(message).deserialize(type(message).serialize(message))
 
 
+def put(message: Any, **fields: Any) -> None:
+    """Set several fields of a message."""
+    for name, value in fields.items():
+        setattr(message, name, value)
+
+
 def check_display_name(value: str, field: str) -> None:
     """Required, and at most 128 characters."""
     if not value or len(value) > 128:

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 
 from tests.sandbox.names import canonical, parent_of
 from tests.sandbox.refusal import Refusal, invalid, precondition
-from tests.sandbox.vertex.checks import apply_mask, check_display_name, check_etag, check_labels, copied, fresh_etag
+from tests.sandbox.vertex.checks import apply_mask, check_display_name, check_etag, check_labels, copied, fresh_etag, put
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.listing import page
 from tests.sandbox.vertex.registry import ModelService
@@ -34,7 +34,7 @@ class EndpointService:
         self._endpoints: dict[str, v1.Endpoint] = {}
         self._serving: dict[tuple[str, str], ModelServer] = {}
         self._turns: dict[str, Turns] = defaultdict(Turns)
-        self._busy: set[str] = set()
+        self._busy: dict[str, str] = {}  # the endpoint, and the id of what is being deployed on it
         self._ids = itertools.count(7_000_001)
         models.deployed = self._deployed
 
@@ -66,7 +66,7 @@ class EndpointService:
         endpoint = self.get(name)
         chosen = self._turns[endpoint.name].next(endpoint.traffic_split)
         if chosen is None:
-            raise precondition(f"endpoint: the Endpoint {endpoint.name!r} has no deployed model that takes traffic.")
+            raise precondition(f"endpoint: Endpoint {endpoint.name} doesn't have traffic_split.")
         deployed = next(each for each in endpoint.deployed_models if each.id == chosen)
         return copied(deployed), self._serving[endpoint.name, chosen]
 
@@ -105,13 +105,16 @@ class EndpointService:
         return copied(changed)
 
     def _deploy(self, request: Any) -> Any:
-        endpoint, deployed = self._free(request.endpoint), copied(request.deployed_model)
+        endpoint, deployed = self.get(request.endpoint), copied(request.deployed_model)
         model = self._models.find(deployed.model)
         _check_resources(deployed)
         if deployed.id and not re.fullmatch(r"[0-9]{1,10}", deployed.id):
             raise invalid(f"deployed_model.id: {deployed.id!r} should be 1 to 10 digits.")
-        if deployed.id in _ids(endpoint):
-            raise Refusal("ALREADY_EXISTS", f"deployed_model.id: {deployed.id!r} is deployed on {endpoint.name!r} already.")
+        if deployed.id in _ids(endpoint) or (deployed.id and deployed.id == self._busy.get(endpoint.name)):
+            raise Refusal(
+                "ALREADY_EXISTS", f"deployed_model.id: {deployed.id!r} is deployed on {endpoint.name!r} already, or being deployed."
+            )
+        self._free(request.endpoint)
         split = dict(request.traffic_split)
         check_split(split, {"0", *_ids(endpoint)}, "traffic_split")
         deployed.id = deployed.id or str(next(self._ids))
@@ -125,7 +128,7 @@ class EndpointService:
             except Refusal as refusal:
                 return self._context.operations.failed(endpoint.name, refusal, metadata)
             return self._context.operations.done(endpoint.name, response, metadata)
-        self._busy.add(endpoint.name)
+        self._busy[endpoint.name] = deployed.id
         copy = copied(model)
         return self._context.operations.begin(
             endpoint.name, lambda stop: self._bring_up(endpoint.name, deployed, split, copy, stop), metadata
@@ -137,7 +140,7 @@ class EndpointService:
             with self._context.lock:
                 return self._take(name, deployed, split, server)
         finally:
-            self._busy.discard(name)
+            self._busy.pop(name, None)
 
     def _take(self, name: str, deployed: v1.DeployedModel, split: dict[str, int], server: ModelServer) -> v1.DeployModelResponse:
         """A healthy server joins the endpoint, and gets its traffic."""
@@ -190,7 +193,7 @@ class EndpointService:
         return endpoint
 
     def _changed(self, endpoint: v1.Endpoint) -> None:
-        endpoint.etag, endpoint.update_time = fresh_etag(), self._context.now()
+        put(endpoint, etag=fresh_etag(), update_time=self._context.now())
 
     def _deployed(self, model: str, version: str | None) -> list[str]:
         return [

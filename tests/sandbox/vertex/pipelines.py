@@ -15,7 +15,7 @@ from tests.sandbox.names import PROJECT_NUMBER, canonical, parent_of
 from tests.sandbox.refusal import Refusal, invalid, precondition
 from tests.sandbox.storage.buckets import split
 from tests.sandbox.vertex import specs
-from tests.sandbox.vertex.checks import check_display_name, check_labels, copied
+from tests.sandbox.vertex.checks import check_display_name, check_labels, copied, put
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.executor import Executor
 from tests.sandbox.vertex.listing import page
@@ -83,8 +83,8 @@ class PipelineService:
         if name in self._jobs:
             raise Refusal("ALREADY_EXISTS", f"pipeline_job_id: the PipelineJob {name!r} already exists.")
         now = self._context.now()
-        job.name, job.schedule_name, job.create_time, job.update_time = name, schedule, now, now
-        job.state, job.pipeline_spec = State.PIPELINE_STATE_PENDING, spec
+        put(job, name=name, schedule_name=schedule, create_time=now, update_time=now)
+        put(job, state=State.PIPELINE_STATE_PENDING, pipeline_spec=spec)
         self._jobs[name] = job
         self._start(job, spec, values, scheduled or now)
         return copied(job)
@@ -134,7 +134,7 @@ class PipelineService:
         """A task began or ended."""
         with self._context.lock:
             job.job_detail.task_details = details.all()
-            job.update_time = self._context.now()
+            put(job, update_time=self._context.now())
 
     def finish(self, job: v1.PipelineJob, details: TaskDetails, error: str | None) -> None:
         """The job's process ended."""
@@ -152,7 +152,8 @@ class PipelineService:
                 job.state, job.error = State.PIPELINE_STATE_FAILED, status_pb2.Status(code=9, message=text)
             else:
                 job.state = State.PIPELINE_STATE_SUCCEEDED
-            job.end_time = job.update_time = self._context.now()
+            now = self._context.now()
+            put(job, end_time=now, update_time=now)
             self._context.say(f"pipeline job {job.name.rpartition('/')[2]} ended: {job.state.name} {job.error.message}".rstrip())
             for told in self._ended:
                 told(job)

@@ -8,9 +8,9 @@ from typing import Any
 from google.cloud import aiplatform_v1 as v1
 from google.protobuf import empty_pb2
 
-from tests.sandbox.names import canonical, parent_of
+from tests.sandbox.names import MANAGED, canonical, parent_of
 from tests.sandbox.refusal import Refusal, invalid, precondition
-from tests.sandbox.vertex.checks import apply_mask, check_display_name, check_etag, check_labels, copied, fresh_etag
+from tests.sandbox.vertex.checks import apply_mask, check_display_name, check_etag, check_labels, copied, fresh_etag, put
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.listing import page
 
@@ -71,13 +71,13 @@ class ModelService:
         now = self._context.now()
         first = next(iter(self._models.get(base, {}).values()), None)
         model.name, model.version_id = base, str(next(self._versions.setdefault(base, itertools.count(1))))
-        model.create_time, model.update_time = (first.create_time if first else now), now
-        model.version_create_time, model.version_update_time, model.etag = now, now, fresh_etag()
-        model.supported_deployment_resources_types = [v1.Model.DeploymentResourcesType.DEDICATED_RESOURCES]
+        put(model, create_time=first.create_time if first else now, update_time=now, version_create_time=now, version_update_time=now)
+        put(model, etag=fresh_etag(), supported_deployment_resources_types=[v1.Model.DeploymentResourcesType.DEDICATED_RESOURCES])
         aliases = set(model.version_aliases) | (set() if first else {"default"})
         model.version_aliases = []
         self._models.setdefault(base, {})[model.version_id] = model
         self._give(base, model, aliases)
+        self._context.buckets.copy(model.artifact_uri, managed(model))
         response = v1.UploadModelResponse(model=base, model_version_id=model.version_id)
         return self._context.operations.done(base, response, v1.UploadModelOperationMetadata())
 
@@ -141,8 +141,8 @@ class ModelService:
         apply_mask(changed, request.model, v1.UpdateModelRequest.pb(request).update_mask, _UPDATABLE)
         check_display_name(changed.display_name, "model.display_name")
         check_labels(changed.labels, "model.labels")
-        changed.update_time = changed.version_update_time = self._context.now()
-        changed.etag = fresh_etag()
+        now = self._context.now()
+        put(changed, update_time=now, version_update_time=now, etag=fresh_etag())
         self._models[there.name][there.version_id] = changed
         return copied(changed)
 
@@ -162,7 +162,7 @@ class ModelService:
             raise invalid(f"version_aliases: version {model.version_id} has no alias {', '.join(unknown)}.")
         model.version_aliases = [alias for alias in model.version_aliases if alias not in removed]
         self._give(model.name, model, added)
-        model.version_update_time, model.etag = self._context.now(), fresh_etag()
+        put(model, version_update_time=self._context.now(), etag=fresh_etag())
         return copied(model)
 
     def _delete_version(self, request: Any) -> Any:
@@ -187,6 +187,11 @@ class ModelService:
     def _check_unused(self, base: str, version: str | None) -> None:
         if used := self.deployed(base, version):
             raise precondition(f"name: the Model {base!r} is deployed on {', '.join(used)}; undeploy it first.")
+
+
+def managed(model: v1.Model) -> str:
+    """Where the service keeps its own copy of a version's artifact, as Vertex does: what becomes of the original does not matter."""
+    return f"gs://{MANAGED}/{model.name.rpartition('/')[2]}-{model.version_id}"
 
 
 def _check_alias(alias: str, field: str) -> None:

@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 from tests.sandbox.names import canonical, parent_of
 from tests.sandbox.refusal import Refusal, invalid, precondition
 from tests.sandbox.vertex import cron
-from tests.sandbox.vertex.checks import apply_mask, check_display_name, copied
+from tests.sandbox.vertex.checks import apply_mask, check_display_name, copied, put
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.listing import page
 from tests.sandbox.vertex.pipelines import ENDED, PipelineService
@@ -91,7 +91,7 @@ class ScheduleService:
             self._responded(schedule, due, f"OK: {job.name}")
 
     def _responded(self, schedule: v1.Schedule, due: dt.datetime, text: str) -> None:
-        schedule.last_scheduled_run_response = v1.Schedule.RunResponse(scheduled_run_time=due, run_response=text)
+        put(schedule, last_scheduled_run_response=v1.Schedule.RunResponse(scheduled_run_time=due, run_response=text))
         self._context.say(f"schedule {schedule.display_name}, due {due:%Y-%m-%d %H:%M}: {text}")
 
     def _running(self, schedule: v1.Schedule) -> int:
@@ -113,7 +113,7 @@ class ScheduleService:
         self._check(schedule)
         now = self._context.now()
         schedule.name = f"{parent}/schedules/{1000 + next(self._ids)}"
-        schedule.create_time = schedule.update_time = now
+        put(schedule, create_time=now, update_time=now)
         schedule.start_time = schedule.start_time or now
         schedule.state, schedule.started_run_count = State.ACTIVE, 0
         schedule.next_run_time = self._following(schedule)
@@ -161,7 +161,7 @@ class ScheduleService:
         if there.state == State.COMPLETED:
             raise precondition(f"schedule.name: the Schedule {there.name!r} is COMPLETED and cannot be updated.")
         self._check(changed)
-        changed.update_time = self._context.now()
+        put(changed, update_time=self._context.now())
         if paths & {"cron", "start_time", "end_time"}:
             changed.start_time = changed.start_time or changed.create_time
             changed.next_run_time = self._following(changed)
@@ -173,14 +173,14 @@ class ScheduleService:
         schedule = self._get(request.name)
         if schedule.state != State.ACTIVE:
             raise precondition(f"name: the Schedule {schedule.name!r} is {schedule.state.name}; only an ACTIVE one can be paused.")
-        schedule.state, schedule.last_pause_time = State.PAUSED, self._context.now()
+        put(schedule, state=State.PAUSED, last_pause_time=self._context.now())
         return empty_pb2.Empty()
 
     def _resume(self, request: Any) -> empty_pb2.Empty:
         schedule = self._get(request.name)
         if schedule.state != State.PAUSED:
             raise precondition(f"name: the Schedule {schedule.name!r} is {schedule.state.name}; only a PAUSED one can be resumed.")
-        schedule.state, schedule.catch_up, schedule.last_resume_time = State.ACTIVE, request.catch_up, self._context.now()
+        put(schedule, state=State.ACTIVE, catch_up=request.catch_up, last_resume_time=self._context.now())
         if not request.catch_up:
             schedule.next_run_time = self._following(schedule)
         self._complete(schedule)

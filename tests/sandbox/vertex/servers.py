@@ -1,9 +1,9 @@
 """Model servers: a real process of the real server, or the same contract answered in this process."""
 
 import contextlib
+import itertools
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from tests.sandbox.refusal import precondition
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.executor import CHECKOUT, end_group
+from tests.sandbox.vertex.registry import managed
 
 _PATIENCE = 60.0
 
@@ -122,6 +123,8 @@ class Servers:
         self._running: set[ModelServer] = set()
         self._lock = threading.Lock()
         self._closed = False
+        self._ids = itertools.count(1)
+        self._inlined: dict[Path, InlineServer] = {}
 
     @property
     def slow(self) -> bool:
@@ -134,11 +137,13 @@ class Servers:
         Raises:
             Refusal: it does not become healthy.
         """
-        folder = self._context.folder / "models" / model.name.rpartition("/")[2] / model.version_id
-        storage_uri = materialise(self._context, model, folder)
+        uri = managed(model)
+        name = uri.rpartition("/")[2]
         if self._kind == "inline":
-            return _inline(folder)
-        server = ProcessServer(storage_uri, model.container_spec, folder.with_suffix(".log"), self._environment())
+            return self._inline(uri, self._context.folder / "models" / name)
+        logs = self._context.folder / "servers"
+        logs.mkdir(parents=True, exist_ok=True)
+        server = ProcessServer(uri, model.container_spec, logs / f"{name}-{next(self._ids)}.log", self._environment())
         with self._lock:
             self._running.add(server)
         server.healthy(stop)
@@ -158,22 +163,14 @@ class Servers:
         for server in list(self._running):
             self.stop(server)
 
-
-def _inline(folder: Path) -> ModelServer:
-    try:
-        return InlineServer(folder)
-    except Exception as error:  # whatever it is, the container would not have started
-        raise precondition(f"Model server never became ready; its last line: {error}") from error
-
-
-def materialise(context: Context, model: Any, folder: Path) -> str:
-    """A copy of a model's artifact in a folder; gives what AIP_STORAGE_URI shall be."""
-    if not folder.exists():
-        beside = folder.with_suffix(".part")
-        shutil.rmtree(beside, ignore_errors=True)
-        for relative, content in context.buckets.under(model.artifact_uri):
-            path = beside / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        beside.rename(folder)
-    return str(folder)
+    def _inline(self, uri: str, folder: Path) -> ModelServer:
+        if folder not in self._inlined:
+            try:
+                for relative, content in self._context.buckets.under(uri):
+                    path = folder / relative
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                self._inlined[folder] = InlineServer(folder)
+            except Exception as error:  # whatever it is, the container would not have started
+                raise precondition(f"Model server never became ready; its last line: {error}") from error
+        return self._inlined[folder]

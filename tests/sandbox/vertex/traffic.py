@@ -11,7 +11,7 @@ def check_split(split: dict[str, int], known: Iterable[str], field: str) -> None
     if not split:
         return
     if unknown := sorted(set(split) - set(known)):
-        raise invalid(f"{field}: {', '.join(unknown)} is not the id of a model that is deployed on the endpoint.")
+        raise invalid(f"{field}: The following DeployedModel ID(s) [{', '.join(unknown)}] do not exist.")
     if any(not 0 <= share <= 100 for share in split.values()) or sum(split.values()) != 100:
         raise invalid(f"{field}: the percentages should each be 0 to 100 and sum to 100, not {sum(split.values())}.")
 
