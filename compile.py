@@ -10,12 +10,15 @@ from typing import Any
 
 import yaml
 
+from churn.platform.checked import read_yaml
 from churn.platform.errors import ChurnError, ConfigError
 from churn.platform.files import write_whole
+from churn.platform.settings import CONFIGS
 from pipelines.code import image_hash, spec_hash
 from pipelines.configuration import training_defaults
 
 GROUPS = ("data", "train", "deploy")
+SERVER = "server"
 
 
 def pipelines() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
@@ -31,7 +34,7 @@ def images_for(tag: str) -> dict[str, str]:
 
 
 def read_images(path: Path) -> dict[str, str]:
-    """The image of each group as a build wrote them: {"data": "HOST/…/data@sha256:…", …}."""
+    """The image of each group as a build wrote them: {"data": "HOST/…/data@sha256:…", …}; that of the server, where it is there, goes along."""
     try:
         images = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -39,7 +42,13 @@ def read_images(path: Path) -> dict[str, str]:
     missing = [group for group in GROUPS if not isinstance(images, dict) or not isinstance(images.get(group), str)]
     if missing:
         raise ConfigError(f"--images {path}: has no reference for {', '.join(missing)}")
-    return {group: images[group] for group in GROUPS}
+    return {group: images[group] for group in (*GROUPS, SERVER) if group in images}
+
+
+def limits(machine: dict[str, float]) -> dict[str, Any]:
+    """A machine as kfp writes set_cpu_limit and set_memory_limit into a spec: Vertex AI reads the numbers, newer backends the texts."""
+    cpu, memory = machine["cpu"], machine["memory"]
+    return {"cpuLimit": float(cpu), "memoryLimit": float(memory), "resourceCpuLimit": f"{cpu}", "resourceMemoryLimit": f"{memory}G"}
 
 
 def compiled(name: str, images: dict[str, str]) -> str:
@@ -51,9 +60,15 @@ def compiled(name: str, images: dict[str, str]) -> str:
         path = Path(folder) / "spec.yaml"
         compiler.Compiler().compile(function, str(path), pipeline_parameters=defaults)
         spec = yaml.safe_load(path.read_text())
+    machines = read_yaml(CONFIGS / "machines.yaml")
     for executor in spec["deploymentSpec"]["executors"].values():
         container = executor["container"]
-        container["image"] = images[container["image"].removeprefix("churn-")]
+        group = container["image"].removeprefix("churn-")
+        container["image"] = images[group]
+        container["resources"] = limits(machines[group])
+    serving = spec["root"]["inputDefinitions"]["parameters"].get("serving")
+    if serving and SERVER in images:
+        serving["defaultValue"] = {**serving["defaultValue"], "image": images[SERVER]}
     return f"# {name}, compiled by compile.py from code {spec_hash()}\n" + yaml.safe_dump(spec, sort_keys=True, width=140)
 
 

@@ -14,5 +14,6 @@ def register(tracking_uri: str, line: str, model: Input[Model], model_sha256: st
     version, new = register_version(
         tracking_uri, line=line, model=model.path, model_sha256=model_sha256, tracked_run=tracked_run, tags=tags
     )
-    print(f"{line} version {version}" + ("" if new else ": registered already"))
+    known = "" if new else ": registered already"
+    print(f"{line} version {version}{known}" if version else "no tracking server is set: the target's own model registry keeps the version")
     return version

@@ -5,7 +5,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,11 +24,15 @@ _MOVES = ("promote", "rollback")
 
 @dataclass(frozen=True)
 class Release:
-    """One release: its name, its folder, and what is known of it (model_sha256, metrics, provenance)."""
+    """One release: its name, its folder, and what is known of it (model_sha256, metrics, provenance).
+
+    scratch: what keeps a downloaded folder there as long as the release is held.
+    """
 
     name: str
     folder: Path
     facts: dict[str, Any]
+    scratch: object = field(default=None, repr=False, compare=False)
 
     @property
     def model(self) -> Path:

@@ -47,7 +47,7 @@ class RemoteReleases(Releases):
         facts = self.facts(name)
         if not (folder / SEAL).exists():
             storage.download_sealed(f"{self.uri}/{name}", folder)
-        return Release(name, folder, facts)
+        return Release(name, folder, facts, self._scratch)
 
     def put(self, model: str | Path, probe: str | Path, facts: dict[str, Any]) -> tuple[Release, bool]:
         """Lay down a release, its manifest last, and have the target take it; gives it, and False where both were there already."""
@@ -60,7 +60,7 @@ class RemoteReleases(Releases):
             lay_down(folder, model, probe, facts | {"release": name, "line": self.line})
             seal(folder)
             storage.upload_sealed(folder, f"{self.uri}/{name}")
-            release, new = Release(name, folder, facts | {"release": name, "line": self.line}), True
+            release, new = Release(name, folder, facts | {"release": name, "line": self.line}, self._scratch), True
         return release, self._install(release) or new
 
     def history(self) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from churn.platform.files import check_seal, read_json
 from churn.registry.tracking import track
 
 log = logging.getLogger(__name__)
+UNTRACKED = "no tracking server is set (tracking_uri): the run is kept in Vertex AI's own metadata and model registry alone"
 
 
 def record_run(
@@ -23,7 +24,13 @@ def record_run(
     judgement: str,
     report: str,
 ) -> str:
-    """Track a run with everything it left: parameters, metrics, the verdict, plots, report and provenance; gives MLflow's run id."""
+    """Track a run with everything it left: parameters, metrics, the verdict, plots, report and provenance; gives MLflow's run id.
+
+    Without a tracking server ('') nothing is written, and '' given: a store in the step's own container would die with it.
+    """
+    if not tracking_uri:
+        log.warning("%s", UNTRACKED)
+        return ""
     check_seal(judgement)
     verdict = read_json(Path(judgement) / VERDICT)
     evaluated = Evaluation.read(evaluation)

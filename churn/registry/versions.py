@@ -26,13 +26,15 @@ def register(
     """Register a model with its signature as a version in staging; gives the version, and False where this model is registered already.
 
     Args:
-        tracking_uri: sqlite:///PATH, or a server's address.
+        tracking_uri: sqlite:///PATH, or a server's address; '': none, and the version is ''.
         line: the release line: the registered model's name.
         model: the model directory.
         model_sha256: its hash: it makes the call idempotent.
         tracked_run: MLflow's run that it came from.
         tags: provenance, on the version.
     """
+    if not tracking_uri:
+        return "", False
     with client(tracking_uri) as mlflow:
         version = _version(mlflow, line, model_sha256)
         if version is not None:

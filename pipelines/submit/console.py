@@ -46,7 +46,7 @@ def _parts(summary: dict[str, Any], folder: Path, seconds: float) -> list[tuple[
     deployment, data = summary["deployment"], summary["data"]
     parts = [("run", f"{summary['run_id']}: {summary['status']} in {seconds:.1f} s")]
     if summary["error"]:
-        parts += [("error", summary["error"]), ("logs", str(folder / "logs"))]
+        parts += [("error", summary["error"])] + ([("logs", str(folder / "logs"))] if (folder / "logs").exists() else [])
     parts += [("data", _data(data)), *(("", warning) for warning in data["warnings"]), ("model", _model(summary["metrics"]))]
     parts += [("verdict", _verdict(summary))]
     parts += [

@@ -1,20 +1,21 @@
 """The command submit: resolve the parameters, run the compiled pipeline, say what it came to."""
 
 import argparse
-import contextlib
 import json
 import os
 import secrets
-import shutil
 import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from churn.platform.errors import ChurnError, ConfigError
-from churn.platform.files import locked, replace_link, write_json
-from churn.platform.settings import CHECKOUT, Environment, workspace
+from churn.platform.files import locked
+from churn.platform.settings import CHECKOUT, CONFIGS, Environment, VertexEnvironment, workspace
+
+if TYPE_CHECKING:
+    from pipelines.submit.spec import Spec
 
 _RUN_LOCK = "CHURN_RUN_LOCK"  # the steps of a local run look at it: churn/deployment/releases.py
 
@@ -27,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"submit: {error}", file=sys.stderr)
         return 2
+    except ChurnError as error:
+        print(f"submit: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("submit: interrupted; what was live stays live", file=sys.stderr)
         return 1
@@ -35,9 +39,17 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="submit", description="Run a compiled pipeline.")
     parser.add_argument(
-        "pipeline", nargs="?", default="training", metavar="PIPELINE", help="a name in specs/, or a spec's file (default: training)"
+        "pipeline",
+        nargs="?",
+        default="training",
+        metavar="PIPELINE",
+        help="a name in specs/, a spec's file, or its address in a KFP repository (default: training)",
     )
-    parser.add_argument("--target", metavar="local|vertex", help="where it runs (default: CHURN_TARGET, else local)")
+    parser.add_argument(
+        "--target",
+        metavar="local|vertex|sagemaker",
+        help="where it runs and goes live (default: CHURN_TARGET, else local); sagemaker runs here",
+    )
     parser.add_argument(
         "--param",
         action="append",
@@ -46,122 +58,143 @@ def _parser() -> argparse.ArgumentParser:
         help="a parameter's value for this run; dataset=NAME or FILE; training.max_depth=3",
     )
     parser.add_argument("--params", type=Path, metavar="FILE", help="a YAML or JSON file of values; --param wins over it")
-    parser.add_argument("--dry-run", action="store_true", help="print the final values, and run nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would run or be sent, and do nothing")
     parser.add_argument("--no-cache", action="store_true", help="run every step again")
-    parser.add_argument("--wait", action="store_true", help="wait for the end (a local run always does)")
+    parser.add_argument("--wait", action="store_true", help="wait for the end of a run on Vertex AI (a local run always does)")
+    parser.add_argument("--again", action="store_true", help="on Vertex AI: start another although the same is running")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="on Vertex AI: why, as a label of the job")
+    parser.add_argument(
+        "--upload", action="store_true", help="put the spec, with these values as its defaults, into the KFP repository, and run nothing"
+    )
     return parser
 
 
 def _submit(options: argparse.Namespace) -> int:
     environment = Environment.read(options.target)
-    from pipelines.code import git_commit, image_hash, spec_hash
+    from pipelines.code import git_commit, spec_hash
     from pipelines.submit.parameters import resolve
-    from pipelines.submit.spec import Spec
+    from pipelines.submit.repository import spec_named
 
-    spec = Spec.read(options.pipeline, CHECKOUT / "specs")
+    spec = spec_named(options.pipeline, CHECKOUT / "specs")
     values = resolve(spec, environment, options.param, options.params, git_commit())
     if spec.code and spec.code != spec_hash():
         print(
             f"submit: the spec {spec.name} is older than the code (compiled from {spec.code}, now {spec_hash()}); run: python compile.py",
             file=sys.stderr,
         )
+    if isinstance(environment, VertexEnvironment):
+        return _vertex(spec, values, environment, options)
+    if options.upload:
+        raise ConfigError("--upload: a KFP repository belongs to a project; name it with --target vertex")
     if options.dry_run:
-        print(
-            json.dumps(
-                {"pipeline": spec.name, "target": environment.target, "spec_sha256": spec.sha256, "parameters": values},
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        _print({"pipeline": spec.name, "target": environment.target, "spec_sha256": spec.sha256, "parameters": values})
         return 0
+    return _local(spec, values, environment, caching=not options.no_cache)
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def _local(spec: "Spec", values: dict[str, Any], environment: Environment, *, caching: bool) -> int:
+    from pipelines.code import image_hash
+    from pipelines.submit.console import glance
+    from pipelines.submit.local import run_locally
+    from pipelines.submit.record import RunRecord, notify_failed
+    from pipelines.submit.summary import RunFacts
+
     # The steps run the code that is here now: the image's name says so, and with it every cache key.
     tag = f"src-{image_hash()}"
-    return _Run(spec.name, environment, values, spec.with_images(tag), spec.sha256, tag, spec.tasks).run(caching=not options.no_cache)
+    run = f"{spec.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    record = RunRecord(RunFacts(run, spec.name, environment.target, values, values.get("git_commit", ""), spec.sha256, tag, spec.tasks))
+    print(f"run {run} ({environment.target})", flush=True)
+    begin, error = time.monotonic(), ""
+    record.begin()
+    with locked(record.folder / ".alive"):
+        os.environ[_RUN_LOCK] = str(record.folder / ".alive")
+        try:
+            run_locally(
+                spec.with_images(tag),
+                values,
+                run=run,
+                pipeline_root=workspace() / environment.pipeline_root,
+                logs=record.folder / "logs",
+                started=record.progress.started,
+                ended=record.ended,
+                caching=caching,
+            )
+        except ChurnError as failure:
+            error = str(failure)
+        except KeyboardInterrupt:
+            record.write(ended=True, error="interrupted")
+            raise
+        finally:
+            del os.environ[_RUN_LOCK]
+    summary = record.write(ended=True, error=error)
+    record.keep()
+    if error:
+        notify_failed(record, error)
+    print(glance(summary, record.folder, time.monotonic() - begin), flush=True)
+    return 0 if summary["status"] == "succeeded" else 1
 
 
-class _Run:
-    """One local run: its folder, its summary, its end."""
+def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, options: argparse.Namespace) -> int:
+    from churn.deployment.vertex import label
+    from churn.platform.checked import read_yaml
+    from pipelines.submit.cost import Prices, check_ceiling, estimate, last_times
+    from pipelines.submit.repository import upload
+    from pipelines.submit.vertex import build, sources_in_bucket, upload_sources
 
-    def __init__(
-        self, name: str, environment: Environment, values: dict[str, Any], spec: str, spec_sha256: str, image: str, tasks: list[str]
-    ) -> None:
-        from pipelines.submit.console import Progress
-        from pipelines.submit.local import TaskRecord
-        from pipelines.submit.summary import RunFacts
+    spec = spec.with_repository(environment.image_repository)
+    prices = Prices.of(read_yaml(CONFIGS / "prices.yaml"), "configs/prices.yaml")
+    estimated = estimate(spec, prices, last_times(workspace() / "runs", spec.name))
+    check_ceiling(estimated, environment.max_cost_usd)
+    values, uploads = sources_in_bucket(values, environment)
+    labels = {"commit": label(values.get("git_commit", "")[:12]), "reason": label(options.reason)}
+    request = build(spec, values, environment, labels={k: v for k, v in labels.items() if v}, caching=not options.no_cache)
+    if options.dry_run:
+        _print({"estimate_usd": round(estimated.usd, 2), "uploads": uploads, "parent": request.parent, "pipeline_job": request.job})
+        return 0
+    upload_sources(uploads, environment)
+    if options.upload:
+        address = upload(spec.with_defaults(values), environment, ["latest-upload", f"code-{spec.sha256[:12]}"])
+        print(f"uploaded {address}\n  run it from the console (Pipelines, Create run), or: submit {address} --target vertex")
+        return 0
+    print(f"  estimated at {estimated.words()}", flush=True)
+    return _send(spec, values, environment, request, options)
 
-        self.id = f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-        self.folder = workspace() / "runs" / self.id
-        self.pipeline_root = workspace() / environment.pipeline_root
-        self.facts = RunFacts(self.id, name, environment.target, values, values.get("git_commit", ""), spec_sha256, image, tasks)
-        self.spec = spec
-        self.records: list[TaskRecord] = []
-        self.progress = Progress()
 
-    def run(self, *, caching: bool) -> int:
-        """Run it; gives the exit status."""
-        from pipelines.submit.console import glance
-        from pipelines.submit.local import run_locally
+def _send(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, request: Any, options: argparse.Namespace) -> int:
+    from pipelines.submit.console import glance
+    from pipelines.submit.record import RunRecord
+    from pipelines.submit.summary import RunFacts
+    from pipelines.submit.vertex import VertexJobs, console_url, finish, next_id, under_way, watch
 
-        print(f"run {self.id} ({self.facts.target})", flush=True)
-        begin, error = time.monotonic(), ""
-        self._write(ended=False)
-        replace_link(self.folder.parent / "latest", self.id)
-        with locked(self.folder / ".alive"):
-            os.environ[_RUN_LOCK] = str(self.folder / ".alive")
-            try:
-                run_locally(
-                    self.spec,
-                    self.facts.parameters,
-                    run=self.id,
-                    pipeline_root=self.pipeline_root,
-                    logs=self.folder / "logs",
-                    started=self.progress.started,
-                    ended=self._ended,
-                    caching=caching,
-                )
-            except ChurnError as failure:
-                error = str(failure)
-            except KeyboardInterrupt:
-                self._write(ended=True, error="interrupted")
-                raise
-            finally:
-                del os.environ[_RUN_LOCK]
-        summary = self._write(ended=True, error=error)
-        self._keep()
-        if error:
-            self._notify(error)
-        print(glance(summary, self.folder, time.monotonic() - begin), flush=True)
-        return 0 if summary["status"] == "succeeded" else 1
-
-    def _ended(self, record: Any) -> None:
-        self.records.append(record)
-        self.progress.ended(record)
-        self._write(ended=False)
-
-    def _write(self, *, ended: bool, error: str = "") -> dict[str, Any]:
-        from pipelines.submit.summary import summarize
-
-        summary = summarize(self.facts, self.records, ended=ended, error=error)
-        write_json(self.folder / "summary.json", summary)
-        return summary
-
-    def _keep(self) -> None:
-        """What a person wants of a run, beside its summary: the report, the page on the data, the bad rows, an example request."""
-        for record in self.records:
-            for key, name in (("report", "report.html"), ("quality", "quality.html"), ("rejects", "rejected_rows.csv")):
-                if isinstance(artifact := record.outputs.get(key), dict):
-                    with contextlib.suppress(OSError):
-                        shutil.copyfile(artifact["uri"], self.folder / name)
-            if isinstance(artifact := record.outputs.get("evaluation"), dict):
-                with contextlib.suppress(OSError, ValueError, KeyError):
-                    probe = json.loads((Path(artifact["uri"]) / "probe.json").read_text())
-                    write_json(self.folder / "example.json", {"instances": probe["instances"][:2]})
-
-    def _notify(self, error: str) -> None:
-        """Where the orchestrator itself died no exit handler ran."""
-        from churn.platform.notify import notify
-
-        notify(f"run {self.id} FAILED: {error}", webhook_env=str(self.facts.parameters.get("webhook_env", "")))
+    jobs = VertexJobs(environment)
+    before = jobs.of_call(request)
+    job, begin = under_way(before), time.monotonic()
+    new = job is None or options.again
+    if new:
+        job, new = jobs.create(request, next_id(spec, request, before))
+    run = job.name.rsplit("/", 1)[1]
+    image = spec.tag or ", ".join(spec.images)
+    record = RunRecord(RunFacts(run, spec.name, "vertex", values, values.get("git_commit", ""), spec.sha256, image, spec.tasks))
+    print(
+        f"run {run} (vertex)" + ("" if new else ": the same spec with the same parameters is under way; --again starts another"), flush=True
+    )
+    print(f"  {console_url(request, run)}", flush=True)
+    record.begin()
+    if not options.wait:
+        print(f"  its outcome will be {environment.pipeline_root}/outcomes/{run}.json; the same command with --wait follows it", flush=True)
+        return 0
+    try:
+        error = watch(jobs, job.name, record)
+    except KeyboardInterrupt:
+        print(f"submit: {run} goes on; the same command with --wait follows it again", file=sys.stderr)
+        return 1
+    summary = finish(record, error)
+    print(glance(summary, record.folder, time.monotonic() - begin), flush=True)
+    return 0 if summary["status"] == "succeeded" else 1
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import yaml
 from churn.data.datasets import located, read_dataset
 from churn.platform.checked import parse_yaml, read_yaml
 from churn.platform.errors import ConfigError
-from churn.platform.settings import CONFIGS, Environment
+from churn.platform.settings import CONFIGS, Environment, VertexEnvironment
 from pipelines.configuration import DEFAULT_DATASET, check_training, dataset_parameters, training_defaults
 from pipelines.submit.spec import Parameter, Spec
 
@@ -39,6 +39,7 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
     values = training_defaults() | read_yaml(CONFIGS / "churn.yaml")["churn"]
     values |= dataset_parameters(dataset) if dataset else {"dataset": chosen, "source": "", "tickets_source": ""}
     values |= {"git_commit": git_commit} | environment.places()
+    values["serving"] = _with_image(values["serving"], spec, environment)
     for each in asked:
         for name, value in each.items():
             if name != "dataset":
@@ -48,6 +49,18 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
         final[name] = located(final[name], dataset.path if dataset else None)
     check_training(final)
     return final
+
+
+def _with_image(serving: dict[str, Any], spec: Spec, environment: Environment) -> dict[str, Any]:
+    """What serving needs, with the server's image: the one set, else the one built with the spec's own images."""
+    if not isinstance(environment, VertexEnvironment) or serving.get("image"):
+        return serving
+    built = spec.default("serving").get("image") or (f"churn-server:{spec.tag}" if spec.tag else "")
+    if not built:
+        raise ConfigError(
+            "serving.image: the spec names its images by digest, and none for the server; set CHURN_SERVING__IMAGE to its reference"
+        )
+    return serving | {"image": built if "/" in built else f"{environment.image_repository}/{built}"}
 
 
 def _pairs(given: list[str]) -> dict[str, Any]:

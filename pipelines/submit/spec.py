@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,11 +41,20 @@ class Spec:
         if not path.is_file():
             known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
             raise ConfigError(f"no compiled pipeline {path}; run: python compile.py{f' (there are: {known})' if known else ''}")
-        spec = cls(path.stem, path.read_text())
+        return cls.of(path.stem, path.read_text(), str(path))
+
+    @classmethod
+    def of(cls, name: str, text: str, where: str) -> "Spec":
+        """A spec from its text, and `where` it stands.
+
+        Raises:
+            ConfigError: it is not one.
+        """
+        spec = cls(name, text)
         try:
             _ = spec.parameters, spec.executors
         except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-            raise ConfigError(f"{path} is not a compiled pipeline; run: python compile.py") from None
+            raise ConfigError(f"{where} is not a compiled pipeline; run: python compile.py") from None
         return spec
 
     @cached_property
@@ -72,12 +82,22 @@ class Spec:
         found = self.values["root"].get("inputDefinitions", {}).get("parameters", {})
         return {name: Parameter(each["parameterType"]) for name, each in found.items()}
 
+    def default(self, name: str) -> Any:
+        """A parameter's default; an empty structure where it has none."""
+        return self.values["root"]["inputDefinitions"]["parameters"].get(name, {}).get("defaultValue", {})
+
     @property
     def executors(self) -> dict[str, Any]:
         """The executors by label."""
         found = self.values["deploymentSpec"]["executors"]
         assert isinstance(found, dict)
         return found
+
+    @property
+    def tag(self) -> str:
+        """The one tag of every image, '' where they have none in common (they may be named by digest)."""
+        tags = {image.rpartition(":")[2] for image in self.images}
+        return tags.pop() if len(tags) == 1 and not any("@" in image for image in self.images) else ""
 
     @property
     def images(self) -> list[str]:
@@ -105,8 +125,38 @@ class Spec:
 
     def with_images(self, tag: str) -> str:
         """The spec with every image under another tag."""
+        return self._changed_images(lambda image: f"{_TAG.sub('', image)}:{tag}").text
+
+    def with_repository(self, repository: str) -> "Spec":
+        """The spec with its images in a repository; one that names its registry already stays."""
+        return self._changed_images(lambda image: image if "/" in image else f"{repository}/{image}")
+
+    def _changed_images(self, change: Callable[[str], str]) -> "Spec":
         values: dict[str, Any] = yaml.safe_load(self.text)
         for executor in values["deploymentSpec"]["executors"].values():
-            container = executor["container"]
-            container["image"] = f"{_TAG.sub('', container['image'])}:{tag}"
-        return yaml.safe_dump(values, sort_keys=True)
+            executor["container"]["image"] = change(executor["container"]["image"])
+        return Spec(self.name, yaml.safe_dump(values, sort_keys=True))
+
+    def with_defaults(self, defaults: dict[str, Any]) -> "Spec":
+        """The spec with other defaults: what a person who starts it from the console is offered."""
+        values: dict[str, Any] = yaml.safe_load(self.text)
+        for name, parameter in values["root"]["inputDefinitions"]["parameters"].items():
+            parameter["defaultValue"] = defaults.get(name, parameter.get("defaultValue"))
+        return Spec(self.name, yaml.safe_dump(values, sort_keys=True))
+
+    def machine(self, task: str) -> tuple[float, float]:
+        """The vCPUs and GB of memory that a task gets; what Vertex AI gives where the spec does not say."""
+        resources = self._executor(task)["container"].get("resources", {})
+        return float(resources.get("cpuLimit", 4)), float(resources.get("memoryLimit", 16))
+
+    def _executor(self, task: str) -> dict[str, Any]:
+        for dag in self._dags():
+            if task in dag["tasks"]:
+                component = self.values["components"][dag["tasks"][task]["componentRef"]["name"]]
+                if "executorLabel" in component:
+                    return dict(self.executors[component["executorLabel"]])
+        raise KeyError(task)
+
+    def _dags(self) -> Iterator[dict[str, Any]]:
+        yield self.values["root"]["dag"]
+        yield from (each["dag"] for each in self.values["components"].values() if "dag" in each)
