@@ -44,6 +44,8 @@ def variables(*, rest: str, grpc: str, storage: str, proxy: str, ca: Path, key: 
         "no_grpc_proxy": "localhost,127.0.0.1",
         "GOOGLE_CLOUD_PROJECT": PROJECT,
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
+        # Else the storage client asks for the bucket from a thread, at a moment of its own: calls would have no order.
+        "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA": "true",
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
         "NO_GCE_CHECK": "true",
     }
