@@ -1,6 +1,7 @@
 """A CA of the sandbox's own, and a certificate for localhost and for Google's names."""
 
 import datetime as dt
+import functools
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,22 +22,24 @@ class Certificates:
 
 
 def make(folder: Path) -> Certificates:
-    """New ones, good for a day."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox CA")])
-    ca = _built(issuer, issuer, ca_key, ca_key, x509.BasicConstraints(ca=True, path_length=0))
+    """A certificate, good for a day."""
+    ca_key, ca = _authority()
+    key = ec.generate_private_key(ec.SECP256R1())
     names = [x509.DNSName(name) for name in ("localhost", "googleapis.com", "*.googleapis.com")]
     addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox")])
-    certificate = _built(subject, issuer, key, ca_key, x509.SubjectAlternativeName([*names, *addresses]))
+    certificate = _built(subject, ca.subject, key, ca_key, x509.SubjectAlternativeName([*names, *addresses]))
     path = folder / "ca.pem"
     path.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    return Certificates(path, private_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return Certificates(path, pem, certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A private key, not encrypted."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+@functools.cache
+def _authority() -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    # One for the process: gRPC reads its roots once, and a test session has several sandboxes.
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sandbox CA")])
+    return key, _built(name, name, key, key, x509.BasicConstraints(ca=True, path_length=0))
 
 
 def _built(

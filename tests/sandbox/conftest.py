@@ -124,3 +124,24 @@ def gated_spec(tmp_path_factory):
     path = tmp_path_factory.mktemp("spec") / "gated.yaml"
     compiler.Compiler().compile(gated, str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def cacheable_spec(tmp_path_factory):
+    """One step, whose file and number are the same for the same input."""
+    from kfp import compiler, dsl
+
+    @dsl.component(base_image="churn-data", packages_to_install=[], install_kfp_package=False)
+    def write(text: str, out: dsl.Output[dsl.Artifact]) -> int:
+        from pathlib import Path
+
+        Path(out.path).write_text(text)
+        return len(text)
+
+    @dsl.pipeline(name="cacheable")
+    def cacheable(text: str = "hello"):
+        write(text=text)
+
+    path = tmp_path_factory.mktemp("spec") / "cacheable.yaml"
+    compiler.Compiler().compile(cacheable, str(path))
+    return path

@@ -85,6 +85,7 @@ class Sandbox:
         self.vertex.close()
         self._repository.reset()
         self.clock.reset()
+        shutil.rmtree(self._folder / _STATE.format(self._generation), ignore_errors=True)
         self._fill()
         self.calls.clear()
 
