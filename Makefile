@@ -9,9 +9,11 @@ BIN := .venv/bin
 # Compiled at install, so that the first run does not pay for it step by step.
 INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --python $(BIN)/python -r
 
+# Seconds that sandbox-env waits for a sandbox: its first start installs.
+SANDBOX_WAIT ?= 120
 LOCK = --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: help install install-cloud install-dev run test check format lock ui bench clean
+.PHONY: help install install-cloud install-dev run test check format lock ui sandbox sandbox-env bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -71,6 +73,15 @@ lock: install  ## resolve the dependencies again, with hashes, naming no registr
 
 ui: install  ## open the tracked runs: MLflow on 127.0.0.1:5000
 	@$(BIN)/churn ui
+
+sandbox: install-dev  ## Vertex AI, Cloud Storage and SageMaker on loopback, until Ctrl-C: the cloud commands with no account
+	@$(BIN)/python -m tests.sandbox
+
+# With nothing but a shell: it may wait for a sandbox that is starting in another one.
+sandbox-env:  ## the shell lines that point a program at the sandbox: eval "$$(make -s sandbox-env)"
+	@for second in $$(seq $(SANDBOX_WAIT)); do [ -f .cache/sandbox/env ] && break; sleep 1; done; \
+	[ -f .cache/sandbox/env ] || { echo 'no sandbox is running here; start one in another shell: make sandbox' >&2; exit 1; }; \
+	cat .cache/sandbox/env
 
 bench: install  ## the local runner against the same functions in one plain process
 	@$(BIN)/churn data fetch cdnow

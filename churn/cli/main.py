@@ -10,7 +10,8 @@ from churn.platform.errors import ChurnError, ConfigError
 _COMMANDS = {
     "data": "get input, or judge it: fetch, check",
     "serve": "the endpoint for what is live, on 127.0.0.1:8080",
-    "release": "what is live, and changing it: list, promote, rollback",
+    "release": "what is live, and changing it, on every target: list, canary, promote, rollback, batch",
+    "schedule": "the schedules on Vertex AI: show, sync",
     "ui": "the tracked runs: MLflow on 127.0.0.1:5000",
 }
 

@@ -15,10 +15,10 @@ def define(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped."""
-    from churn.deployment.local import LocalReleases
+    from churn.deployment.local import LocalReleases, lines
 
     root = workspace() / Environment.read("local").releases
-    store = LocalReleases(root, choose_line(str(root), arguments.line))
+    store = LocalReleases(root, choose_line(lines(root), arguments.line, str(root)))
     store.live_model()  # nothing live is one clear line, before anything listens
     from churn.deployment.serve import serve_line
 
@@ -27,22 +27,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def choose_line(root: str, named: str | None) -> str:
-    """The release line that is meant.
+def choose_line(there: list[str], named: str | None, root: str) -> str:
+    """The release line that is meant, of those that are there.
 
     Raises:
         ConfigError: several could be meant, or the one named has nothing live.
         StateError: nothing is live at all.
     """
-    from churn.deployment.local import lines
-
-    there = lines(root)
     if named:
         if named not in there:
             raise ConfigError(f"nothing is live in a line {named!r}; there are: {', '.join(there) or 'none'}")
         return named
     if not there:
-        raise StateError(f"nothing is live yet under {root}; make run brings a model there")
+        raise StateError(f"nothing is live yet under {root}; make run, or submit, brings a model there")
     if len(there) > 1:
         raise ConfigError(f"several release lines have something live: {', '.join(there)}; say which with --line")
     return there[0]

@@ -45,6 +45,7 @@ def deploy(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "metrics": metrics,
         "provenance": provenance,
+        "serving": serving,
         "model": read_json(Path(model) / "model.json"),
     }
     release, new = releases(target, root, line, serving).put(model, Path(evaluation) / "probe.json", facts)

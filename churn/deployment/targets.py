@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.deployment.releases import Releases, check_line
+from churn.platform import storage
 from churn.platform.errors import ConfigError
 
 
@@ -33,3 +34,12 @@ def releases(target: str, root: str | Path, line: str, serving: dict[str, Any] |
 
         return SageMakerReleases(str(root), line, SageMakerServing.of(serving or {}, "parameter serving"))
     raise ConfigError(f"target {target!r} is not known here: local, vertex, sagemaker")
+
+
+def lines(target: str, root: str | Path) -> list[str]:
+    """The release lines of a target in which something went live."""
+    if target == "local":
+        from churn.deployment.local import lines as local_lines
+
+        return local_lines(root)
+    return sorted({name.partition("/")[0] for name in storage.names(str(root)) if name.count("/") == 1 and name.endswith("/history.json")})

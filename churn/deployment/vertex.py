@@ -28,13 +28,14 @@ _LABEL = "release"
 class VertexServing(Checked):
     """What serving on Vertex AI needs: the pipeline parameter serving.
 
-    image: the server's, in Artifact Registry. min_replicas, max_replicas: of each deployed model. keep_versions: of the registered model, besides what
+    image: the server's, in Artifact Registry; empty: the one that the release was made with.
+    min_replicas, max_replicas: of each deployed model. keep_versions: of the registered model, besides what
     answers. minutes: as long is a deployment waited for. service_account, kms_key: of the deployed models; empty: the service's own.
     """
 
     project: str = Field(min_length=1)
     region: str = Field(min_length=1)
-    image: str = Field(min_length=1)
+    image: str = ""
     machine_type: str = "n1-standard-2"
     min_replicas: int = Field(2, ge=1)
     max_replicas: int = Field(10, ge=1)
@@ -107,7 +108,7 @@ class VertexReleases(RemoteReleases):
             labels=self._labels(release),
             artifact_uri=f"{self.uri}/{release.name}/{MODEL}",
             container_spec=api.ModelContainerSpec(
-                image_uri=self._serving.image,
+                image_uri=self._image(release),
                 predict_route="/predict",
                 health_route="/health",
                 ports=[api.Port(container_port=8080)],
@@ -119,6 +120,12 @@ class VertexReleases(RemoteReleases):
         )
         self._done(f"register {release.name}", self._models().upload_model(request, retry=None, timeout=timeout()))
         return True
+
+    def _image(self, release: Release) -> str:
+        image = self._serving.image or str(release.facts.get("serving", {}).get("image", ""))
+        if not image:
+            raise ConfigError(f"serving.image: {release.name} was made without one; set CHURN_SERVING__IMAGE to the server's reference")
+        return image
 
     def _labels(self, release: Release) -> dict[str, str]:
         provenance = release.facts["provenance"]
@@ -217,7 +224,9 @@ class VertexReleases(RemoteReleases):
             self._done(f"undeploy {number}", self._endpoints().undeploy_model(request, retry=None, timeout=timeout()))
 
     def _name_live(self, name: str) -> None:
-        for version in self._versions():
+        versions = self._versions()
+        # Taken from the old one first: an alias belongs to one version.
+        for version in sorted(versions, key=lambda each: each.labels.get(_LABEL) == name):
             answers = version.labels.get(_LABEL) == name
             if answers != (_LIVE in version.version_aliases):
                 aliases = [_LIVE, "default"] if answers else [f"-{_LIVE}"]

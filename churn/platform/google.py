@@ -55,7 +55,7 @@ def credentials(endpoint: str) -> Any:
     from google.auth.credentials import AnonymousCredentials
 
     if is_loopback(endpoint):
-        return AnonymousCredentials()  # type: ignore[no-untyped-call]
+        return AnonymousCredentials()
     if endpoint.startswith("http://"):
         raise ConfigError(f"CHURN_VERTEX_API_ENDPOINT: {endpoint} is not encrypted; only an address of this machine may be plain http")
     return google.auth.default(scopes=[_SCOPE])[0]

@@ -87,7 +87,8 @@ class Environment(_Settings):
             known = ", ".join(sorted(each.stem for each in path.parent.glob("*.yaml")))
             raise ConfigError(f"target {name!r} is not known; there are: {known} (configs/environments/)")
         values = read_yaml(path)
-        kind = {"vertex": VertexEnvironment, "sagemaker": SageMakerEnvironment}.get(str(values.get("target")), Environment)
+        kinds: dict[str, type[Environment]] = {"vertex": VertexEnvironment, "sagemaker": SageMakerEnvironment}
+        kind = kinds.get(str(values.get("target")), Environment)
         # A file has '' where a team puts its own: not set is what that means.
         given = {key: value for key, value in values.items() if value != ""}
         return kind.of(given, f"target {name}: {path.relative_to(CONFIGS.parent)}")

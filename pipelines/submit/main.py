@@ -172,9 +172,9 @@ def _send(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, 
 
     jobs = VertexJobs(environment)
     before = jobs.of_call(request)
-    job, begin = under_way(before), time.monotonic()
-    new = job is None or options.again
-    if new:
+    begin, new = time.monotonic(), False
+    job = None if options.again else under_way(before)
+    if job is None:
         job, new = jobs.create(request, next_id(spec, request, before))
     run = job.name.rsplit("/", 1)[1]
     image = spec.tag or ", ".join(spec.images)

@@ -40,7 +40,7 @@ def _ask(verb: str, address: str, **more: Any) -> Any:
         ConfigError: an address that is plain http and not this machine's own, or nothing there.
         StateError: it was refused, or nobody answered.
     """
-    import requests
+    import requests  # type: ignore[import-untyped]
     from google.auth.transport.requests import AuthorizedSession
 
     session = requests.Session() if is_loopback(address) else AuthorizedSession(credentials(address))

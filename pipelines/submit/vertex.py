@@ -86,7 +86,7 @@ def build(spec: Spec, values: dict[str, Any], environment: VertexEnvironment, *,
             failure_policy=environment.failure_policy,
             project=environment.project,
             location=environment.region,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call] # it is built, not sent
+            credentials=AnonymousCredentials(),  # it is built, not sent
         ).to_dict()
     more = {"serviceAccount": environment.service_account, "network": environment.network}
     return Request(f"projects/{environment.project}/locations/{environment.region}", job | {k: v for k, v in more.items() if v}, call)
@@ -104,7 +104,7 @@ class VertexJobs:
         """The jobs that ran this spec with these parameters, the newest first."""
         query = {"parent": request.parent, "filter": f"labels.{_CALL}={request.call}"}
         found = _ask("list pipeline jobs", lambda: list(self._client.list_pipeline_jobs(query, retry=None, timeout=timeout())))
-        return sorted(found, key=lambda job: _number(job.name), reverse=True)
+        return sorted(found, key=lambda job: job.create_time.timestamp(), reverse=True)
 
     def create(self, request: Request, job_id: str) -> tuple[Any, bool]:
         """Create the job under its id; gives it, and False where it is there already: by a call whose answer was lost, or by another."""
@@ -138,14 +138,11 @@ def _ask(what: str, call: Callable[[], Any]) -> Any:
         return retried(call)
 
 
-def _number(name: str) -> int:
-    tail = name.rsplit("-", 1)[1]
-    return int(tail) if tail.isdigit() else 0
-
-
 def next_id(spec: Spec, request: Request, before: list[Any]) -> str:
     """The id of the next job of this call: two people who submit the same at once ask for the same id, and one job comes of it."""
-    return f"{spec.name}-{request.call}-{1 + max((_number(job.name) for job in before), default=0)}"
+    stem = f"{spec.name}-{request.call}-"
+    numbers = [name.removeprefix(stem) for job in before if (name := job.name.rsplit("/", 1)[1]).startswith(stem)]  # a schedule names its own
+    return f"{stem}{1 + max((int(number) for number in numbers if number.isdigit()), default=0)}"
 
 
 def under_way(jobs: list[Any]) -> Any | None:

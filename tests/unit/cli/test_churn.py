@@ -11,7 +11,7 @@ import pytest
 from churn.cli import ui
 from churn.cli.main import main
 from churn.cli.serve import choose_line
-from churn.deployment.local import LocalReleases
+from churn.deployment.local import LocalReleases, lines
 from churn.platform.errors import ConfigError, StateError
 from tests.pipelines.conftest import shop_dataset, shop_log
 from tests.unit.deployment.made import store_with
@@ -69,7 +69,7 @@ def test_every_command_explains_itself(command, capsys):
 def test_with_nothing_live_it_is_one_line(workspace, capsys, arguments):
     assert (
         said(capsys, arguments, 1)
-        == f"churn {arguments[0]}: nothing is live yet under {workspace / 'releases'}; make run brings a model there"
+        == f"churn {arguments[0]}: nothing is live yet under {workspace / 'releases'}; make run, or submit, brings a model there"
     )
 
 
@@ -135,13 +135,13 @@ def said_after_listening(capsys) -> str:
 def test_the_line_that_is_meant(shop):
     store, names = shop
     root = str(store.folder.parent)
-    assert choose_line(root, None) == choose_line(root, "shop-30d") == "shop-30d"
+    assert choose_line(lines(root), None, root) == choose_line(lines(root), "shop-30d", root) == "shop-30d"
     shutil.copytree(store.folder, store.folder.with_name("other-60d"), symlinks=True)
-    assert choose_line(root, "other-60d") == "other-60d"
+    assert choose_line(lines(root), "other-60d", root) == "other-60d"
     with pytest.raises(ConfigError, match="several release lines have something live: other-60d, shop-30d; say which with --line"):
-        choose_line(root, None)
+        choose_line(lines(root), None, root)
     with pytest.raises(StateError, match="nothing is live yet"):
-        choose_line(f"{root}/elsewhere", None)
+        choose_line([], None, root)
     assert LocalReleases(root, "other-60d").live_name() == names[2]
 
 

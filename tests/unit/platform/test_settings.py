@@ -88,7 +88,7 @@ def test_a_nested_setting_by_its_variable(monkeypatch):
 def test_which_services_answer_is_said_or_refused(monkeypatch):
     assert CloudApi.read() == CloudApi(vertex_api_endpoint="", vertex_transport="grpc", api_timeout=60)
     monkeypatch.setenv("CHURN_VERTEX_TRANSPORT", "carrier-pigeon")
-    with pytest.raises(ConfigError, match="vertex_transport: .*CHURN_VERTEX_TRANSPORT, for example grpc"):
+    with pytest.raises(ConfigError, match=r"vertex_transport: .*CHURN_VERTEX_TRANSPORT, for example grpc"):
         CloudApi.read()
 
 

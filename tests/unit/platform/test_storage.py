@@ -155,7 +155,9 @@ def test_no_credentials_are_said_by_whoever_makes_the_client(monkeypatch):
 def test_an_emulator_elsewhere_is_refused(monkeypatch):
     """Anonymous credentials go to this machine alone."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://storage.example:9000")
-    with pytest.raises(ConfigError, match="STORAGE_EMULATOR_HOST: http://storage.example:9000 is not an address of this machine; unset it"):
+    with pytest.raises(
+        ConfigError, match=r"STORAGE_EMULATOR_HOST: http://storage\.example:9000 is not an address of this machine; unset it"
+    ):
         storage.fingerprint("gs://shop/log.csv")
 
 
