@@ -63,6 +63,16 @@ def test_no_more_run_at_once_than_it_allows(sandbox, gapic, client, gated_spec, 
     assert ("SKIPPED" in now.last_scheduled_run_response.run_response) is not queueing
 
 
+def test_a_reset_starts_no_queued_run(sandbox, gapic, client, gated_spec):
+    schedule(client, gated_spec, allow_queueing=True)
+    sandbox.clock.advance(3 * 3600)
+    assert len(jobs(gapic)) == 1
+    old = sandbox.vertex
+    sandbox.reset()
+    assert len(old.pipelines.jobs()) == 1
+    assert not old.busy()
+
+
 def test_paused_and_resumed_with_and_without_catching_up(sandbox, gapic, client, gated_spec):
     made = schedule(client, gated_spec, max_concurrent_run_count=10)
     client.pause_schedule(name=made.name)

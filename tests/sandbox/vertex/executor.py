@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.sandbox.refusal import Refusal
 from tests.sandbox.storage.buckets import Buckets, split
 
 CHECKOUT = Path(__file__).parents[3]
@@ -86,19 +87,28 @@ class Executor:
         self._environment = environment
         self._uploaded: dict[str, str] = {}
         self._runs: dict[str, Run] = {}
+        self._followers: dict[str, threading.Thread] = {}
+        self._closed = False
         self._lock = threading.Lock()
 
     def start(self, job: str, spec: dict[str, Any], arguments: dict[str, Any], outputs: str, watcher: Watcher) -> None:
-        """Run a job beside; outputs: the gs:// folder of its artifacts."""
+        """Run a job beside; outputs: the gs:// folder of its artifacts.
+
+        Raises:
+            Refusal: it is closed (a job that a schedule had queued would begin when close ended the one before it).
+        """
+        if self._closed:
+            raise Refusal("UNAVAILABLE", "the sandbox is being reset.")
         folder = self._folder / "jobs" / job
         folder.mkdir(parents=True)
         (folder / "spec.json").write_text(json.dumps(spec))
         told = {"run": job, "arguments": arguments, "pipeline_root": str(self._folder / "pipeline-root")}
         (folder / "job.json").write_text(json.dumps(told))
         run = Run(folder, self._environment())
+        follower = threading.Thread(target=self._follow, args=(job, run, outputs, watcher, folder), daemon=True)
         with self._lock:
-            self._runs[job] = run
-        threading.Thread(target=self._follow, args=(job, run, outputs, watcher, folder), daemon=True).start()
+            self._runs[job], self._followers[job] = run, follower
+        follower.start()
 
     def end(self, job: str) -> None:
         """End a job's process, where there is one."""
@@ -108,9 +118,12 @@ class Executor:
             run.end()
 
     def close(self) -> None:
-        """End them all."""
+        """End them all, and wait until what follows them is done: their folder may be removed then."""
+        self._closed = True
         for job in list(self._runs):
             self.end(job)
+        for follower in list(self._followers.values()):
+            follower.join()
 
     def _follow(self, job: str, run: Run, outputs: str, watcher: Watcher, folder: Path) -> None:
         error = None
@@ -128,6 +141,8 @@ class Executor:
         with self._lock:
             self._runs.pop(job, None)
         watcher.finished(error)
+        with self._lock:
+            self._followers.pop(job, None)
 
     def _upload(self, outputs: dict[str, Any], target: str) -> dict[str, Any]:
         """Artifacts with their gs:// URI; one that comes from the cache keeps the URI that it has."""

@@ -85,8 +85,8 @@ class PipelineService:
         now = self._context.now()
         put(job, name=name, schedule_name=schedule, create_time=now, update_time=now)
         put(job, state=State.PIPELINE_STATE_PENDING, pipeline_spec=spec)
-        self._jobs[name] = job
         self._start(job, spec, values, scheduled or now)
+        self._jobs[name] = job
         return copied(job)
 
     def checked(self, job: v1.PipelineJob) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -127,8 +127,8 @@ class PipelineService:
         watcher = _JobWatcher(self, job, TaskDetails(spec, self._context.now))
         outputs = f"{root}/{PROJECT_NUMBER}/{identity}"
         job.start_time, job.state = self._context.now(), State.PIPELINE_STATE_RUNNING
-        self._context.say(f"pipeline job {identity} started")
         self._executor.start(identity, specs.filled(spec, placeholders), values, outputs, watcher)
+        self._context.say(f"pipeline job {identity} started")
 
     def change(self, job: v1.PipelineJob, details: TaskDetails) -> None:
         """A task began or ended."""
