@@ -24,8 +24,9 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    env = options.folder / "env"
+    env.unlink(missing_ok=True)  # of one that was killed
     with Sandbox(options.folder, servers=options.servers, transport=options.transport, ports=fixed_ports(), say=say) as sandbox:
-        env = options.folder / "env"
         write_whole(env, "".join(f"export {name}={quoted(value)}\n" for name, value in sandbox.environment().items()))
         try:
             show(sandbox)
