@@ -2,26 +2,25 @@
 
 import json
 import logging
+from functools import cache
 
 import botocore.client
-import numpy as np
 import pytest
 
 from churn.deployment.canary import CanaryPolicy
-from churn.deployment.releases import Traffic
+from churn.deployment.releases import Traffic, release_name
 from churn.deployment.sagemaker import SageMakerReleases, SageMakerServing, pack
 from churn.platform.errors import ConfigError, StateError
-from churn.platform.files import read_json, write_json
-from churn.platform.retries import Backoff
-from churn.training.model import ChurnModel, import_xgboost, save_model
+from churn.platform.files import read_json
+from tests.clouds import BUCKET, point_at
+from tests.models import INSTANCES, make
 from tests.sandbox.aws import Aws
-from tests.sandbox.aws.aws import BUCKET, ROLE
+from tests.sandbox.aws.aws import ROLE
 
 LINE = "shop-30d"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn-serve:1.4.0"
 POLICY = CanaryPolicy(percent=10, min_answers=3, timeout_seconds=30, max_error_share=0.0, max_p95_ms=5000, max_score_distance=1.0)
-FEATURES = ["recency", "frequency"]
-ROWS = np.random.default_rng(7).normal(size=(12, 2)).astype("float32")
+QUICK = POLICY.model_copy(update={"percent": 40, "min_answers": 2})
 MUTATING = ("Create", "Update", "Delete", "Put")
 
 
@@ -29,42 +28,18 @@ class Killed(BaseException):
     """As kill -9 would."""
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with Aws(tmp_path_factory.mktemp("aws"), servers="inline") as aws:
-        yield aws
-
-
 @pytest.fixture
-def aws(running, monkeypatch):
-    running.reset()
-    for name, value in running.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(Backoff, "wait", lambda self, number: 0.0)
-    return running
+def aws(inline_aws, monkeypatch, impatient):
+    inline_aws.reset()
+    point_at(monkeypatch, inline_aws.environment())
+    return inline_aws
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Makers of releases: a model directory, rows of known score, facts."""
-    xgboost, root, made = import_xgboost(), tmp_path_factory.mktemp("models"), {}
-
-    def make(number, features=FEATURES):
-        if (number, *features) not in made:
-            rows = np.random.default_rng(number).normal(size=(200, len(features))).astype("float32")
-            matrix = xgboost.DMatrix(rows, label=(rows[:, 0] > 0.1 * number).astype(int))
-            booster = xgboost.train({"objective": "binary:logistic", "max_depth": 2}, matrix, 5)
-            folder = root / f"{number}-{len(features)}"
-            sha256 = save_model(folder, booster, features, 0.5, 1.0, {"rounds": 5})
-            known = ChurnModel.load(folder).score(ROWS[:, : len(features)]) if len(features) == 2 else [0.5]
-            instances = [dict(zip(features, map(float, row), strict=True)) for row in ROWS] if len(features) == 2 else [{}]
-            write_json(folder.with_suffix(".json"), {"instances": instances, "probabilities": [float(each) for each in known]})
-            provenance = {"run": f"run-{number}", "git_commit": "c0ffee", "data_fingerprint": "sha256:abc=", "registered_version": "1"}
-            facts = {"model_sha256": sha256, "created": f"2026-01-{number:02}T00:00:00+00:00", "metrics": {"auc_pr": 0.8}}
-            made[number, *features] = folder, facts | {"provenance": provenance, "model": read_json(folder / "model.json")}
-        return made[number, *features]
-
-    return make
+    """A maker of models: the same one for the same number."""
+    root = tmp_path_factory.mktemp("models")
+    return cache(lambda number, lies=False: make(root, number, lies=lies))
 
 
 def store_of(line=LINE, **serving):
@@ -72,15 +47,10 @@ def store_of(line=LINE, **serving):
     return SageMakerReleases(f"s3://{BUCKET}/releases", line, SageMakerServing(**settings))
 
 
-def put(store, made):
-    folder, facts = made
-    return store.put(folder, folder.with_suffix(".json"), facts)[0].name
-
-
 def live(aws, trained, *numbers, **serving):
     """A store in which these went live in turn; gives it and their names."""
     store = store_of(**serving)
-    names = [put(store, trained(number)) for number in numbers]
+    names = [trained(number).put(store) for number in numbers]
     for name in names:
         store.promote(name, expected=store.live_name(), by="test")
     return store, names
@@ -88,8 +58,8 @@ def live(aws, trained, *numbers, **serving):
 
 def state(aws, store):
     """All that there is, for comparison: who answers, and what of it stands where."""
-    # A canary that has its share already is not written down again: one that was killed before it was is not in the history.
-    moves = [(entry["action"], entry["release"]) for entry in store.history() if entry["action"] != "canary"]
+    # Not canaries and their ends: one that is called again, once it has ended, is another one.
+    moves = [(entry["action"], entry["release"]) for entry in store.history() if entry["action"] in ("promote", "rollback")]
     sagemaker = store._sagemaker()
     return {
         "traffic": store.traffic(),
@@ -103,22 +73,22 @@ def state(aws, store):
 
 def ask(store, times=1):
     with store.endpoint() as asked:
-        return [asked([dict(zip(FEATURES, map(float, ROWS[0]), strict=True))]) for _ in range(times)]
+        return [asked([INSTANCES[0]]) for _ in range(times)]
 
 
 def test_the_first_release_goes_live_and_answers(aws, trained):
     store = store_of()
     assert store.traffic() == Traffic()
     assert store.live() is None
-    folder, facts = trained(1)
-    release, new = store.put(folder, folder.with_suffix(".json"), facts)
+    made = trained(1)
+    release, new = store.put(made.folder, made.probe, made.facts)
     assert new
-    assert store.put(folder, folder.with_suffix(".json"), facts)[1] is False
+    assert store.put(made.folder, made.probe, made.facts)[1] is False
     assert "no canary" in store.canary(release.name, policy=POLICY, expected="", by="run-1")
     assert store.promote(release.name, expected="", by="run-1")
     assert not store.promote(release.name, expected="", by="run-1")
     assert store.traffic() == Traffic(release.name)
-    known = read_json(folder.with_suffix(".json"))["probabilities"][0]
+    known = read_json(made.probe)["probabilities"][0]
     (answer,) = ask(store)
     assert (answer.release, answer.error) == (release.name, "")
     assert answer.probabilities[0] == pytest.approx(known)
@@ -127,25 +97,25 @@ def test_the_first_release_goes_live_and_answers(aws, trained):
 
 def test_a_model_carries_its_provenance_and_one_archive(aws, trained):
     store = store_of()
-    name = put(store, trained(1))
+    name = trained(1).put(store)
     model = store._sagemaker().describe_model(ModelName=f"churn-{LINE}-{name.removeprefix('r-')}")
     assert model["PrimaryContainer"] == {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/releases/{LINE}/{name}.tar.gz"}
     tags = {each["Key"]: each["Value"] for each in store._sagemaker().list_tags(ResourceArn=model["ModelArn"])["Tags"]}
     told = {"line": LINE, "release": name, "commit": "c0ffee", "data_fingerprint": "sha256:abc=", "run": "run-1"}
     assert tags == {f"churn:{key}": value for key, value in told.items()}
     puts = aws.calls.count("s3.PutObject")
-    put(store_of(), trained(1))
+    trained(1).put(store_of())
     assert aws.calls.count("s3.PutObject") == puts
 
 
 def test_the_archive_is_the_same_bytes_each_time(trained, tmp_path):
-    folder, _ = trained(1)
+    folder = trained(1).folder
     assert pack(folder, tmp_path / "a.tar.gz").read_bytes() == pack(folder, tmp_path / "b.tar.gz").read_bytes()
 
 
 def test_a_healthy_canary_is_promoted(aws, trained):
     store, (one,) = live(aws, trained, 1)
-    two = put(store, trained(2))
+    two = trained(2).put(store)
     assert "is healthy" in store.canary(two, policy=POLICY, expected=one, by="run-2")
     assert store.traffic() == Traffic(one, two, 10)
     answered = [answer.release for answer in ask(store, 20)]
@@ -159,10 +129,7 @@ def test_a_healthy_canary_is_promoted(aws, trained):
 
 def test_a_canary_that_is_another_model_is_rolled_back(aws, trained):
     store, (one,) = live(aws, trained, 1)
-    folder, facts = trained(2)
-    known = read_json(folder.with_suffix(".json"))
-    write_json(folder.with_suffix(".wrong"), known | {"probabilities": [0.9 - each / 2 for each in known["probabilities"]]})
-    two = store.put(folder, folder.with_suffix(".wrong"), facts)[0].name
+    two = trained(2, lies=True).put(store)
     with pytest.raises(StateError, match=rf"rolled back: .*not the model that was evaluated; {one} answers alone"):
         store.canary(two, policy=POLICY, expected=one, by="run-2")
     assert store.traffic() == Traffic(one)
@@ -172,7 +139,7 @@ def test_a_canary_that_is_another_model_is_rolled_back(aws, trained):
 
 def test_a_canary_whose_server_fails_is_rolled_back(aws, trained):
     store, (one,) = live(aws, trained, 1)
-    two = put(store, trained(2))
+    two = trained(2).put(store)
     aws.endpoints.broken[two] = 500
     with pytest.raises(StateError, match=r"errors .*ModelError: it is broken"):
         store.canary(two, policy=POLICY, expected=one, by="run-2")
@@ -181,7 +148,7 @@ def test_a_canary_whose_server_fails_is_rolled_back(aws, trained):
 
 def test_a_canary_whose_container_never_starts_leaves_what_was(aws, trained):
     store, (one,) = live(aws, trained, 1)
-    two = put(store, trained(2))
+    two = trained(2).put(store)
     aws.faults.add("sagemaker.UpdateEndpoint", "lro-fails")
     with pytest.raises(StateError, match=f"did not take the configuration .*ping health check.*{one} answers"):
         store.canary(two, policy=POLICY, expected=one, by="run-2")
@@ -191,13 +158,13 @@ def test_a_canary_whose_container_never_starts_leaves_what_was(aws, trained):
 
 def test_a_first_release_whose_container_never_starts_is_mended_by_another_image(aws, trained):
     store = store_of()
-    name = put(store, trained(1))
+    name = trained(1).put(store)
     aws.endpoints.sick_images.add(IMAGE)
     with pytest.raises(StateError, match="nothing answers; see the container's log"):
         store.promote(name, expected="", by="run-1")
     assert store.traffic() == Traffic()
     store = store_of(image=IMAGE.replace("1.4.0", "1.4.1"))
-    put(store, trained(1))
+    trained(1).put(store)
     assert store.promote(name, expected="", by="run-1")
     assert {answer.release for answer in ask(store)} == {name}
 
@@ -212,7 +179,7 @@ def test_a_failed_endpoint_that_answers_is_left_to_a_person(aws, trained):
 
 def test_rollback_goes_to_the_one_before_and_ends_a_canary(aws, trained):
     store, (one, two) = live(aws, trained, 1, 2)
-    three = put(store, trained(3))
+    three = trained(3).put(store)
     store.canary(three, policy=POLICY, expected=two, by="run-3")
     assert store.rollback(by="someone") == (three, two)
     assert store.traffic() == Traffic(two)
@@ -235,6 +202,18 @@ def test_rollback_keeps_the_image_that_a_release_had(aws, trained):
     assert store._model(one)["PrimaryContainer"]["Image"] == IMAGE
 
 
+def test_a_release_brings_its_image_where_none_is_set(aws, trained):
+    made = trained(1)
+    with pytest.raises(ConfigError, match=r"made without one; set CHURN_SERVING__IMAGE, for example to 1234"):
+        made.put(store_of(image=""))
+    store_of(line="other").put(made.folder, made.probe, made.facts | {"serving": {"image": IMAGE}})
+    store = store_of(image="", line="other")
+    name = store.names()[0]
+    store._sagemaker().delete_model(ModelName=store._model_name(name))
+    assert store.promote(name, expected="", by="run-1")
+    assert store._model(name)["PrimaryContainer"]["Image"] == IMAGE
+
+
 def test_tidying_leaves_other_lines_and_what_answers(aws, trained):
     other, (theirs,) = live(aws, trained, 9, line=f"{LINE}-uk")
     store, names = live(aws, trained, 1, 2, 3, 4, 5, keep_versions=2)
@@ -246,7 +225,7 @@ def test_tidying_leaves_other_lines_and_what_answers(aws, trained):
 
 def test_what_cannot_be_tidied_undoes_nothing(aws, trained, caplog):
     store, (one,) = live(aws, trained, 1)
-    two = put(store, trained(2))
+    two = trained(2).put(store)
     aws.faults.add("sagemaker.DeleteEndpointConfig", "quota")
     with caplog.at_level(logging.WARNING):
         assert store.promote(two, expected=one, by="run-2")
@@ -255,7 +234,7 @@ def test_what_cannot_be_tidied_undoes_nothing(aws, trained, caplog):
 
 def test_of_two_that_change_it_one_is_refused(aws, trained):
     store, (one,) = live(aws, trained, 1)
-    two, three = put(store, trained(2)), put(store, trained(3))
+    two, three = trained(2).put(store), trained(3).put(store)
     seen = store.traffic()
     store_of().promote(two, expected=one, by="run-2")
     with pytest.raises(StateError, match=f"changed from {one} to {two} since it was looked at; run again"):
@@ -267,7 +246,7 @@ def test_of_two_that_change_it_one_is_refused(aws, trained):
 def test_one_that_comes_while_another_changes_it_is_refused(aws, trained, monkeypatch):
     """Between its look and its call: the service takes no change while one is under way, and what came of that is found out."""
     store, (one,) = live(aws, trained, 1)
-    two, three = put(store, trained(2)), put(store, trained(3))
+    two, three = trained(2).put(store), trained(3).put(store)
     other = store_of()
     monkeypatch.setattr(other, "_arrived", lambda config: None)
     create, hit = store._configure, []
@@ -330,8 +309,8 @@ def test_a_line_that_fits_no_name_is_refused(line):
 def deploy(store, trained):
     """What a run does with its model."""
     one = "" if not store.history() else store.history()[0]["release"]
-    two = put(store, trained(2))
-    store.canary(two, policy=POLICY, expected=one, by="run-2")
+    two = trained(2).put(store)
+    store.canary(two, policy=QUICK, expected=one, by="run-2")
     store.promote(two, expected=one, by="run-2")
 
 
@@ -363,8 +342,9 @@ def settle(aws):
             aws.endpoints._move(endpoint)
 
 
-@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
-@pytest.mark.parametrize("verb", ["first", "deploy", "rollback", "withdraw"])
+@pytest.mark.parametrize(
+    ("verb", "later"), [("first", False), ("deploy", False), ("deploy", True), ("rollback", True), ("withdraw", False)]
+)
 def test_killed_anywhere_and_called_again_it_ends_the_same(aws, trained, monkeypatch, verb, later):
     def prepare():
         aws.reset()
@@ -372,14 +352,14 @@ def test_killed_anywhere_and_called_again_it_ends_the_same(aws, trained, monkeyp
 
     def act(store):
         if verb == "first":
-            name = put(store, trained(1))
+            name = trained(1).put(store)
             store.promote(name, expected="", by="run-1")
         elif verb == "deploy":
             deploy(store, trained)
         elif verb == "rollback":
             store.rollback(to=store.names()[0], by="someone")
         else:
-            aws.endpoints.broken[f"r-{trained(2)[1]['model_sha256'][:12]}"] = 500
+            aws.endpoints.broken[release_name(trained(2).facts["model_sha256"])] = 500
             with pytest.raises(StateError, match="rolled back"):
                 deploy(store, trained)
 
@@ -395,7 +375,7 @@ def test_killed_anywhere_and_called_again_it_ends_the_same(aws, trained, monkeyp
             settle(aws)
         again = store_of(keep_versions=1)
         act(again)
-        assert state(aws, again) == whole, nth
+        assert state(aws, again) == whole, f"killed after change {nth}"
     assert nth > 3
 
 
@@ -417,19 +397,19 @@ def test_a_fault_at_any_call_is_tried_again(aws, trained, call, fault):
     store, _ = live(aws, trained, 1) if call != "sagemaker.CreateEndpoint" else (store_of(), [])
     aws.faults.add(call, fault)
     if call == "sagemaker.CreateEndpoint":
-        store.promote(put(store, trained(2)), expected="", by="run-2")
+        store.promote(trained(2).put(store), expected="", by="run-2")
     else:
         deploy(store, trained)
     assert aws.faults.struck == [(call, fault)]
     two = store.live_name()
     assert store.traffic() == Traffic(two)
-    assert two == f"r-{trained(2)[1]['model_sha256'][:12]}"
+    assert two == release_name(trained(2).facts["model_sha256"])
     assert len(state(aws, store)["configs"]) == 1
 
 
 def test_a_limit_of_the_account_is_said_in_one_line(aws, trained):
     store = store_of()
-    name = put(store, trained(1))
+    name = trained(1).put(store)
     aws.faults.add("sagemaker.CreateEndpoint", "quota")
     with pytest.raises(StateError, match=r"ResourceLimitExceeded: .*Service Quotas.*run again"):
         store.promote(name, expected="", by="run-1")
@@ -441,7 +421,7 @@ def test_the_real_server_answers_behind_the_endpoint(tmp_path, trained, monkeypa
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
         store, (one,) = live(aws, trained, 1)
-        two = put(store, trained(2))
+        two = trained(2).put(store)
         assert "is healthy" in store.canary(two, policy=POLICY, expected=one, by="run-2")
         with store.endpoint() as asked:
             refused = asked([{"recency": 1.0}])
