@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from churn.platform.errors import ConfigError, StateError
-from churn.platform.settings import CloudApi
+from churn.platform.settings import CloudApi, is_loopback
 
 T = TypeVar("T")
 
@@ -16,9 +16,12 @@ def aws_client(service: str, region: str = "") -> Any:
     """A boto3 client: credentials and address from where the SDK looks for them (AWS_PROFILE, a role, AWS_ENDPOINT_URL).
 
     Raises:
-        ConfigError: the SDK is not installed.
+        ConfigError: the SDK is not installed, or an address that is plain http and not this machine's own.
     """
-    return _client(service, region, CloudApi.read().api_timeout, os.environ.get("AWS_ENDPOINT_URL", ""))
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint.startswith("http://") and not is_loopback(endpoint):
+        raise ConfigError(f"AWS_ENDPOINT_URL: {endpoint} is not encrypted; only an address of this machine may be plain http")
+    return _client(service, region, CloudApi.read().api_timeout, endpoint)
 
 
 @cache

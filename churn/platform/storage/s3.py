@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from churn.platform.aws import asked_aws, aws_client
+from churn.platform.errors import InputError, StateError
 from churn.platform.retries import Backoff, retried, status
 from churn.platform.storage import ABSENT
 
@@ -101,5 +102,9 @@ def _s3() -> Any:
 
 
 def _ask(bucket: str, name: str, call: Callable[[], T]) -> T:
-    with asked_aws(f"s3://{bucket}/{name}"):
-        return retried(call)
+    try:
+        with asked_aws(f"s3://{bucket}/{name}"):
+            return retried(call)
+    except StateError as error:
+        # As Cloud Storage's: a bucket that does not answer must not read as a release that is damaged.
+        raise InputError(str(error)) from None
