@@ -178,6 +178,16 @@ def test_what_is_missing_or_in_use_is_refused(sm, model):
     refused(lambda: configure(sm, "no_underscores", variant("one")), "ValidationException", "failed to satisfy constraint")
 
 
+def test_models_are_listed_by_name_and_in_pages(sm, model):
+    for number in range(12):
+        model(f"shop-{number}")
+    model("other")
+    first = sm.list_models(NameContains="shop")
+    assert (len(first["Models"]), "NextToken" in first) == (10, True)
+    pages = sm.get_paginator("list_models").paginate(NameContains="shop")
+    assert sorted(each["ModelName"] for page in pages for each in page["Models"]) == sorted(f"shop-{number}" for number in range(12))
+
+
 def test_a_container_that_does_not_answer_ping(aws, s3, sm, model):
     create(sm, model)
     s3.put_object(Bucket=BUCKET, Key="bad.tar.gz", Body=b"no archive")

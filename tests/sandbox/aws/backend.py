@@ -1,6 +1,7 @@
 """moto, in this process: what the front passes on, and a look at what it holds."""
 
 import threading
+import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -40,6 +41,12 @@ class Moto:
     def model(self, name: str) -> Any:
         """A Model; None where there is none."""
         return self._sagemaker._models.get(name)
+
+    def models(self, part: str) -> list[dict[str, Any]]:
+        """The Models with this in their names, as ListModels has them."""
+        found = [each for name, each in self._sagemaker._models.items() if part in name]
+        at = time.time()
+        return [{"ModelName": each.model_name, "ModelArn": each.response_object["ModelArn"], "CreationTime": at} for each in found]
 
     def config(self, name: str) -> list[dict[str, Any]] | None:
         """The variants of an endpoint configuration; None where there is none."""

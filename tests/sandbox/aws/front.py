@@ -70,9 +70,18 @@ class Front:
         with self._lock:
             if operation in _OWN:
                 return _json(_OWN[operation](self._find(), body, **failing))
+            if operation == "ListModels":
+                return _json(_page(self._moto.models(body.get("NameContains", "")), body))
             if operation in _GUARDS:
                 _GUARDS[operation](self._moto, self._find(), body)
             return self._moto.forward(request)
+
+
+def _page(models: list[dict[str, Any]], body: dict[str, Any]) -> dict[str, Any]:
+    """A page of Models: ten, where nothing is said. moto gives all, whatever is asked for."""
+    first, size = int(body.get("NextToken", 0)), int(body.get("MaxResults", 10))
+    more = {"NextToken": str(first + size)} if first + size < len(models) else {}
+    return {"Models": models[first : first + size], **more}
 
 
 def _create_model(moto: Moto, _: Endpoints, body: dict[str, Any]) -> None:
