@@ -12,7 +12,7 @@ from typing import Any
 
 from churn.deployment.canary import Answer
 from churn.deployment.process import predict, running
-from churn.deployment.releases import FACTS, MODEL, Release, Releases, Traffic, release_name
+from churn.deployment.releases import FACTS, MODEL, Release, Releases, Traffic, release_name, settled
 from churn.platform.errors import ChurnError, ConfigError, IntegrityError, StateError
 from churn.platform.files import check_seal, locked, read_json, replace_link, whole_folder, write_json, write_whole
 
@@ -118,7 +118,7 @@ class LocalReleases(Releases):
             self._canary.unlink(missing_ok=True)
 
     def _append(self, entry: dict[str, str]) -> None:
-        write_json(self._history, [*self.history(), entry])
+        write_json(self._history, [*settled(self.history()), entry])
 
     def _tidy(self) -> None:
         """Releases on a disk cost nothing: all are kept."""

@@ -1,5 +1,6 @@
 """Releases, one model for every target: what they are, who answers, and the verbs that change it. A target brings how."""
 
+import logging
 import os
 import re
 from abc import ABC, abstractmethod
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from churn.deployment.canary import Answer, CanaryPolicy, Sample, judge_canary, observe
-from churn.platform.errors import ConfigError, StateError
+from churn.platform.errors import ChurnError, ConfigError, StateError
 from churn.platform.files import is_locked, read_json
 
 MODEL = "model"
@@ -20,6 +21,8 @@ FACTS = "release.json"
 # The lock that a local run holds while it lives; its steps look at it before they change what is live.
 RUN_LOCK = "CHURN_RUN_LOCK"
 _MOVES = ("promote", "rollback")
+_BEGUN = "rolling back"  # what a rollback means to do, until it is done: called again after a kill, it goes to the same release
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class Traffic:
     live: str = ""
     canary: str = ""
     percent: int = 0
+
+    def words(self) -> str:
+        """For a message."""
+        beside = f" with {self.canary} at {self.percent} %" if self.canary else ""
+        return f"{self.live or 'nothing'}{beside}"
 
 
 class Releases(ABC):
@@ -107,7 +115,7 @@ class Releases(ABC):
 
     @abstractmethod
     def _append(self, entry: dict[str, str]) -> None:
-        """Add to the history."""
+        """Add to the history, over what was only begun."""
 
     @abstractmethod
     def _tidy(self) -> None:
@@ -149,7 +157,7 @@ class Releases(ABC):
                 self._route(Traffic(name), seen)
             if moved or self._last_move() != name:  # or it was killed before it was written down
                 self._record("promote", name, by)
-        self._tidy()
+        self._tidied()
         return moved
 
     def canary(self, name: str, *, policy: CanaryPolicy, expected: str, by: str) -> str:
@@ -174,6 +182,7 @@ class Releases(ABC):
             check_run_lives()
             if seen != (new := Traffic(seen.live, name, policy.percent)):
                 self._route(new, seen)
+            if not self._last_is("canary", name):
                 self._record("canary", name, by)
         with self.endpoint() as ask:
             samples = observe(ask, release.probe["instances"], name, policy)
@@ -197,14 +206,15 @@ class Releases(ABC):
                 self._record("withdraw", seen.canary, by)
                 old, target = seen.canary, seen.live
             else:
-                old, target = seen.live, to or self._before(seen.live)
+                old, target = seen.live, to or self._begun() or self._before(seen.live)
                 self.get(target)
-                if target != old and self._last_move() != target:
-                    # Written down first: killed in between and called again, it goes to the same release, not one further back.
-                    self._record("rollback", target, by)
-                if target != old or seen.canary:
+                if target != old:
+                    self._record(_BEGUN, target, by)
+                if seen != Traffic(target):
                     self._route(Traffic(target), seen)
-        self._tidy()
+                if self._begun() == target:
+                    self._record("rollback", target, by)
+        self._tidied()
         return old, target
 
     def _withdraw(self, name: str, by: str) -> None:
@@ -213,7 +223,14 @@ class Releases(ABC):
             if seen.canary == name:
                 self._route(Traffic(seen.live), seen)
                 self._record("withdraw", name, by)
-        self._tidy()
+        self._tidied()
+
+    def _tidied(self) -> None:
+        try:
+            self._tidy()
+        except ChurnError as error:
+            # What was asked for is done: it must not read as failed because of what is only untidy.
+            log.warning("%s: what no longer answers was not all taken away, the next change does it (%s)", self.line, error)
 
     def _check_expected(self, seen: Traffic, expected: str) -> None:
         if seen.live != expected:
@@ -241,6 +258,13 @@ class Releases(ABC):
         moves = [each["release"] for each in self.history() if each["action"] in _MOVES]
         return moves[-1] if moves else ""
 
+    def _last_is(self, action: str, name: str) -> bool:
+        return [(each["action"], each["release"]) for each in self.history()[-1:]] == [(action, name)]
+
+    def _begun(self) -> str:
+        """The release that a rollback was on its way to when it was killed; '' where none was."""
+        return next((each["release"] for each in self.history()[-1:] if each["action"] == _BEGUN), "")
+
     def _record(self, action: str, name: str, by: str) -> None:
         self._append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, "release": name, "by": by})
 
@@ -256,6 +280,11 @@ class Releases(ABC):
             elif not stack or stack[-1] != entry["release"]:
                 stack.append(entry["release"])
         return stack
+
+
+def settled(entries: list[dict[str, str]]) -> list[dict[str, str]]:
+    """A history without what was begun and not ended."""
+    return [each for each in entries if each["action"] != _BEGUN]
 
 
 def check_run_lives() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.deployment.local import lay_down
-from churn.deployment.releases import FACTS, Release, Releases, release_name
+from churn.deployment.releases import FACTS, Release, Releases, release_name, settled
 from churn.platform import storage
 from churn.platform.errors import ChurnError, ConfigError, IntegrityError, StateError
 from churn.platform.files import SEAL, seal
@@ -74,7 +74,7 @@ class RemoteReleases(Releases):
     def _append(self, entry: dict[str, str]) -> None:
         for _ in range(_TRIES):
             entries, version = self._history()
-            if entry in entries or storage.swap_text(f"{self.uri}/history.json", json.dumps([*entries, entry], indent=1), version):
+            if entry in entries or storage.swap_text(f"{self.uri}/history.json", json.dumps([*settled(entries), entry], indent=1), version):
                 return
         raise StateError(f"{self.uri}/history.json: others write to it all the time; run again")
 

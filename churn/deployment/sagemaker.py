@@ -25,7 +25,7 @@ from churn.deployment.remote import RemoteReleases
 from churn.platform import storage
 from churn.platform.aws import asked_aws, aws_client, unless_missing
 from churn.platform.checked import Checked
-from churn.platform.errors import ChurnError, ConfigError, StateError
+from churn.platform.errors import ConfigError, StateError
 from churn.platform.files import sha256_json
 from churn.platform.retries import retried, status, waited
 
@@ -172,7 +172,7 @@ class SageMakerReleases(RemoteReleases):
         found = self._settled()
         now = _traffic(found)
         if now not in (seen, new):
-            raise StateError(f"who answers in {self.line} changed from {_words(seen)} to {_words(now)} since it was looked at; run again")
+            raise StateError(f"who answers in {self.line} changed from {seen.words()} to {now.words()} since it was looked at; run again")
         config = self._configuration(new)
         if now == new and found and found["EndpointConfigName"] == config:
             return
@@ -187,7 +187,7 @@ class SageMakerReleases(RemoteReleases):
         if new.canary:
             self._weigh(new, config)
         if (now := self.traffic()) != new:
-            raise StateError(f"{_words(new)} should answer in {self.line}, and {_words(now)} does: somebody else changed it; run again")
+            raise StateError(f"{new.words()} should answer in {self.line}, and {now.words()} does: somebody else changed it; run again")
 
     def _remove_failed(self, found: dict[str, Any]) -> None:
         """Delete an endpoint whose creation failed: the service takes nothing else for it.
@@ -316,18 +316,14 @@ class SageMakerReleases(RemoteReleases):
 
     def _tidy(self) -> None:
         """Delete the configurations that are not in use, and the oldest Models beyond the number that is kept. What answers is never at stake."""
-        try:
-            found = self._look()
-            if found is None or found["EndpointStatus"] != "InService":
-                return  # somebody changes it: the next one tidies
-            for config in self._named("endpoint_configs", "EndpointConfigName"):
-                if config != found["EndpointConfigName"]:
-                    self._delete("endpoint_config", "EndpointConfigName", config)
-            for name in self._old_models(set(_variants(found))):
-                self._delete("model", "ModelName", self._model_name(name))
-        except ChurnError as error:
-            # What was asked for is done: it must not read as failed because of what is only untidy.
-            log.warning("%s: old Models or configurations are left, the next change tidies again (%s)", self._name, error)
+        found = self._look()
+        if found is None or found["EndpointStatus"] != "InService":
+            return  # somebody changes it: the next one tidies
+        for config in self._named("endpoint_configs", "EndpointConfigName"):
+            if config != found["EndpointConfigName"]:
+                self._delete("endpoint_config", "EndpointConfigName", config)
+        for name in self._old_models(set(_variants(found))):
+            self._delete("model", "ModelName", self._model_name(name))
 
     def _old_models(self, answering: set[str]) -> list[str]:
         """The releases whose Models are too many: those that answer are not counted, the newest are kept."""
@@ -387,11 +383,6 @@ def _used(endpoint: dict[str, Any] | None) -> set[str]:
         return set(_variants(endpoint))
     parts = (endpoint, endpoint.get("PendingDeploymentSummary") or {})
     return {each["VariantName"] for part in parts for each in part.get("ProductionVariants", [])}
-
-
-def _words(traffic: Traffic) -> str:
-    shared = f" with {traffic.percent} % for {traffic.canary}" if traffic.canary else ""
-    return f"{traffic.live or 'nothing'}{shared}"
 
 
 def _traffic(endpoint: dict[str, Any] | None) -> Traffic:

@@ -4,6 +4,7 @@ Everything has a name of its own (the model's and the endpoint's id from the lin
 call that was made twice, because its answer was lost or its caller killed, finds its work done.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from churn.platform.retries import retried, status, waited
 T = TypeVar("T")
 _LIVE = "live"  # the alias of the version that answers
 _LABEL = "release"
+_TRIES = 5
+log = logging.getLogger(__name__)
 
 
 class VertexServing(Checked):
@@ -139,50 +142,47 @@ class VertexReleases(RemoteReleases):
         return {name: label(value) for name, value in told.items() if value}
 
     def _route(self, new: Traffic, seen: Traffic) -> None:
-        self._call(f"create the endpoint {self._id}", self._ensure_endpoint)
+        self._free(f"create the endpoint {self._id}", self._ensure_endpoint)
         for name in (new.live, new.canary):
             if name:
                 self._install(self.get(name))
-                self._call(f"deploy {name}", lambda name=name: self._deploy(name))  # type: ignore[misc]
+                self._free(f"deploy {name}", lambda name=name: self._deploy(name))  # type: ignore[misc]
         self._call(f"route {self._id}", lambda: self._split(new, seen))
 
     def _split(self, new: Traffic, seen: Traffic) -> None:
+        """Write the traffic split under the endpoint's etag; where that was refused though nobody moved what is live, again."""
         from google.api_core.exceptions import Conflict
         from google.cloud import aiplatform_v1 as api
 
-        endpoint = self._look()
-        now = _traffic(endpoint)
-        if now == new:
-            return
-        ids = {name: number for number, name in _deployed(endpoint).items()}
-        moved = StateError(f"what answers in {self.line} changed from {seen} to {now} since it was looked at; run again")
-        if now != seen:
-            raise moved
-        split = {ids[new.live]: 100 - new.percent} | ({ids[new.canary]: new.percent} if new.canary else {})
-        change = api.Endpoint(name=endpoint.name, etag=endpoint.etag, traffic_split=split)
-        request = api.UpdateEndpointRequest(endpoint=change, update_mask={"paths": ["traffic_split"]})
-        try:
-            self._endpoints().update_endpoint(request, retry=None, timeout=timeout())
-        except Conflict:
-            if self.traffic() != new:
-                raise moved from None
+        for _ in range(_TRIES):
+            endpoint = self._look()
+            now = _traffic(endpoint)
+            if now == new:
+                return
+            if now != seen:
+                break
+            ids = {name: number for number, name in _deployed(endpoint).items()}
+            split = {ids[new.live]: 100 - new.percent} | ({ids[new.canary]: new.percent} if new.canary else {})
+            change = api.Endpoint(name=endpoint.name, etag=endpoint.etag, traffic_split=split)
+            request = api.UpdateEndpointRequest(endpoint=change, update_mask={"paths": ["traffic_split"]})
+            try:
+                self._endpoints().update_endpoint(request, retry=None, timeout=timeout())
+            except Conflict:
+                continue
+        if self.traffic() != new:
+            raise StateError(f"what answers in {self.line} changed from {seen.words()} since it was looked at, to {now.words()}; run again")
 
     def _ensure_endpoint(self) -> None:
-        from google.api_core.exceptions import Conflict
         from google.cloud import aiplatform_v1 as api
 
         if self._look() is not None:
             return
         endpoint = api.Endpoint(display_name=self._id, labels={"line": label(self.line)}, encryption_spec=self._encryption())
         request = api.CreateEndpointRequest(parent=self._parent, endpoint=endpoint, endpoint_id=self._id)
-        try:
-            self._done(f"create the endpoint {self._id}", self._endpoints().create_endpoint(request, retry=None, timeout=timeout()))
-        except Conflict:  # it is being made: by a call whose answer was lost, or by another
-            waited(self._look, what=f"create the endpoint {self._id}", seconds=60 * self._serving.minutes)
+        self._done(f"create the endpoint {self._id}", self._endpoints().create_endpoint(request, retry=None, timeout=timeout()))
 
     def _deploy(self, name: str) -> None:
         """Deploy a release to the endpoint, without traffic."""
-        from google.api_core.exceptions import Conflict
         from google.cloud import aiplatform_v1 as api
 
         if name in _deployed(self._look()).values():
@@ -202,10 +202,7 @@ class VertexReleases(RemoteReleases):
             service_account=self._serving.service_account,
         )
         request = api.DeployModelRequest(endpoint=self._endpoint, deployed_model=deployed)
-        try:
-            self._done(f"deploy {name}", self._endpoints().deploy_model(request, retry=None, timeout=timeout()))
-        except Conflict:  # it is on its way: by a call whose answer was lost, or by a run that was killed
-            waited(lambda: name in _deployed(self._look()).values() or None, what=f"deploy {name}", seconds=60 * self._serving.minutes)
+        self._done(f"deploy {name}", self._endpoints().deploy_model(request, retry=None, timeout=timeout()))
 
     def _tidy(self) -> None:
         """Name what answers, undeploy what does not, and delete the oldest versions beyond the number that is kept."""
@@ -213,7 +210,7 @@ class VertexReleases(RemoteReleases):
         answering = {name for name in (_traffic(endpoint).live, _traffic(endpoint).canary) if name}
         for number, name in _deployed(endpoint).items():
             if name not in answering:
-                self._call(f"undeploy {name}", lambda number=number: self._undeploy(number))  # type: ignore[misc]
+                self._free(f"undeploy {name}", lambda number=number: self._undeploy(number))  # type: ignore[misc]
         if answering:
             self._call(f"name what is live in {self.line}", lambda: self._name_live(_traffic(endpoint).live))
             self._call(f"delete old versions of {self._id}", lambda: self._delete_old(answering))
@@ -283,7 +280,7 @@ class VertexReleases(RemoteReleases):
         try:
             # No second try: a customer's program meets each failure too.
             said = client.predict(endpoint=self._endpoint, instances=rows, retry=None, timeout=timeout())
-        except (GoogleAPICallError, ConnectionError) as error:
+        except (GoogleAPICallError, OSError) as error:  # requests' own errors are OSErrors
             return Answer("", error=" ".join(str(error).split())[:200], status=status(error) or 503)
         return Answer(
             names.get(said.deployed_model_id, said.deployed_model_id), tuple(row["churn_probability"] for row in said.predictions)
@@ -338,7 +335,31 @@ class VertexReleases(RemoteReleases):
         if error := operation.exception(timeout=1):
             raise StateError(f"{what}: the operation failed: {getattr(error, 'message', error)}; run again")
 
-    def _call(self, what: str, call: Callable[[], T], passing: type[BaseException] | tuple[()] = ()) -> T:
+    def _free(self, what: str, call: Callable[[], None]) -> None:
+        """A call that another operation on the same resource may hold up: its own, by a caller that was killed or not answered, or somebody's.
+
+        It looks again each time whether its work is done, and tries again where it is not.
+        """
+        from google.api_core.exceptions import Conflict, FailedPrecondition
+
+        said: list[str] = []
+
+        def attempt() -> bool | None:
+            try:
+                self._call(what, call, (Conflict, FailedPrecondition))
+            except (Conflict, FailedPrecondition) as error:
+                if isinstance(error, FailedPrecondition) and "operation" not in error.message.lower():
+                    with asked(what):
+                        raise
+                if not said:
+                    said.append(error.message)
+                    log.warning("%s: waiting for another operation: %s", what, error.message)
+                return None
+            return True
+
+        waited(attempt, what=what, seconds=60 * self._serving.minutes)
+
+    def _call(self, what: str, call: Callable[[], T], passing: type[BaseException] | tuple[type[BaseException], ...] = ()) -> T:
         """A call tried again where that may help, its refusal in one line."""
         with asked(what, passing):
             return retried(call)

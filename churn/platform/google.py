@@ -87,7 +87,7 @@ def timeout() -> float:
 
 
 @contextmanager
-def asked(what: str, passing: type[BaseException] | tuple[()] = ()) -> Iterator[None]:
+def asked(what: str, passing: type[BaseException] | tuple[type[BaseException], ...] = ()) -> Iterator[None]:
     """What a service refuses, in one line that says what to do; `passing` goes on to the caller, who knows what it means.
 
     Raises:

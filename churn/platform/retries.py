@@ -19,6 +19,7 @@ _PASSING = frozenset(
         "ConnectTimeoutError",
         "EndpointConnectionError",
         "HTTPClientError",
+        "IncompleteReadError",
         "ReadTimeoutError",
         "ReadTimeout",
         "ConnectTimeout",

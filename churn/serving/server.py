@@ -153,6 +153,9 @@ def main() -> None:
         default=os.environ.get("AIP_STORAGE_URI") or (_SAGEMAKER if Path(_SAGEMAKER).is_dir() else None),
         help=f"the model directory, or its gs:// URI (default: AIP_STORAGE_URI, else {_SAGEMAKER} where it is there)",
     )
+    parser.add_argument(
+        "how", nargs="?", choices=["serve"], help="what SageMaker says to an image: listen on every address, as any container must"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=int(os.environ.get("AIP_HTTP_PORT", "8080")))
     parser.add_argument("--fd", type=int, help="a listening socket, instead of host and port")
@@ -161,7 +164,8 @@ def main() -> None:
         parser.error("--model is needed (or AIP_STORAGE_URI)")
     try:
         folder = _fetched(arguments.model)
-        serve(lambda: folder, host=arguments.host, port=arguments.port, fd=arguments.fd)
+        host = "0.0.0.0" if arguments.how == "serve" else arguments.host  # noqa: S104 (in its container)
+        serve(lambda: folder, host=host, port=arguments.port, fd=arguments.fd)
     except ChurnError as error:
         sys.exit(str(error))
 

@@ -32,21 +32,21 @@ class Progress:
         print(text, end=end, file=self._out, flush=True)
 
 
-def glance(summary: dict[str, Any], folder: Path, seconds: float) -> str:
-    """The summary of a run, for a person."""
+def glance(summary: dict[str, Any], folder: Path, seconds: float, *, logs: str = "") -> str:
+    """The summary of a run, for a person; `logs`: where its logs are, if not in its folder."""
     lines = [""]
     skipped = [task["name"] for task in summary["tasks"] if task["state"] == "skipped"]
     if skipped:
         lines.append(f"  not run: {', '.join(skipped)}")
-    lines += [f"  {name:<10} {text}" for name, text in _parts(summary, folder, seconds) if text]
+    lines += [f"  {name:<10} {text}" for name, text in _parts(summary, folder, seconds, logs or str(folder / "logs")) if text]
     return "\n".join(lines)
 
 
-def _parts(summary: dict[str, Any], folder: Path, seconds: float) -> list[tuple[str, str]]:
+def _parts(summary: dict[str, Any], folder: Path, seconds: float, logs: str) -> list[tuple[str, str]]:
     deployment, data = summary["deployment"], summary["data"]
     parts = [("run", f"{summary['run_id']}: {summary['status']} in {seconds:.1f} s")]
     if summary["error"]:
-        parts += [("error", summary["error"])] + ([("logs", str(folder / "logs"))] if (folder / "logs").exists() else [])
+        parts += [("error", summary["error"]), ("logs", logs)]
     parts += [("data", _data(data)), *(("", warning) for warning in data["warnings"]), ("model", _model(summary["metrics"]))]
     parts += [("verdict", _verdict(summary))]
     parts += [
@@ -55,10 +55,23 @@ def _parts(summary: dict[str, Any], folder: Path, seconds: float) -> list[tuple[
     if (folder / "report.html").exists():
         parts.append(("report", str(folder / "report.html")))
     if deployment["live"] and (folder / "example.json").exists():
-        body = shlex.quote(f"@{folder / 'example.json'}")
-        parts.append(("try it", f"churn serve --line {deployment['line']} &"))
-        parts.append(("", f"curl -s -H 'Content-Type: application/json' -d {body} http://127.0.0.1:8080/predict"))
+        commands = _try(summary, folder / "example.json")
+        parts += [("" if number else "try it", command) for number, command in enumerate(commands)]
     return parts
+
+
+def _try(summary: dict[str, Any], example: Path) -> list[str]:
+    """How to ask the model that is live, on its target."""
+    line, target = summary["deployment"]["line"], summary["deployment"]["target"]
+    if target == "local":
+        body = shlex.quote(f"@{example}")
+        return [f"churn serve --line {line} &", f"curl -s -H 'Content-Type: application/json' -d {body} http://127.0.0.1:8080/predict"]
+    listed = f"churn release list --line {line} --target {target}"
+    serving = summary["parameters"].get("serving", {})
+    if target == "vertex":
+        where = f"--project {serving.get('project')} --region {serving.get('region')}"
+        return [listed, f"gcloud ai endpoints predict churn-{line} {where} --json-request {shlex.quote(str(example))}"]
+    return [listed]
 
 
 def _moved(deployment: dict[str, Any]) -> str:

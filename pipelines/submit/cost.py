@@ -16,7 +16,6 @@ class Prices(Checked):
     """configs/prices.yaml."""
 
     dated: str
-    currency: str
     pipeline_run: float = Field(ge=0)
     vcpu_hour: float = Field(ge=0)
     memory_gb_hour: float = Field(ge=0)

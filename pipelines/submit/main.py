@@ -193,7 +193,7 @@ def _send(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, 
         print(f"submit: {run} goes on; the same command with --wait follows it again", file=sys.stderr)
         return 1
     summary = finish(record, error)
-    print(glance(summary, record.folder, time.monotonic() - begin), flush=True)
+    print(glance(summary, record.folder, time.monotonic() - begin, logs=console_url(request, run)), flush=True)
     return 0 if summary["status"] == "succeeded" else 1
 
 

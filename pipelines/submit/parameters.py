@@ -11,7 +11,7 @@ import yaml
 from churn.data.datasets import located, read_dataset
 from churn.platform.checked import parse_yaml, read_yaml
 from churn.platform.errors import ConfigError
-from churn.platform.settings import CONFIGS, Environment, VertexEnvironment
+from churn.platform.settings import CONFIGS, Environment, SageMakerEnvironment, VertexEnvironment
 from pipelines.configuration import DEFAULT_DATASET, check_training, dataset_parameters, training_defaults
 from pipelines.submit.spec import Parameter, Spec
 
@@ -53,6 +53,11 @@ def resolve(spec: Spec, environment: Environment, given: list[str], file: Path |
 
 def _with_image(serving: dict[str, Any], spec: Spec, environment: Environment) -> dict[str, Any]:
     """What serving needs, with the server's image: the one set, else the one built with the spec's own images."""
+    if isinstance(environment, SageMakerEnvironment) and not serving.get("image"):
+        raise ConfigError(
+            "serving.image is missing: set CHURN_SERVING__IMAGE to the server's reference in ECR, for example "
+            "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn-server:1"
+        )
     if not isinstance(environment, VertexEnvironment) or serving.get("image"):
         return serving
     built = spec.default("serving").get("image") or (f"churn-server:{spec.tag}" if spec.tag else "")

@@ -98,7 +98,7 @@ def _deployment(facts: RunFacts, by_name: dict[str, TaskRecord]) -> dict[str, An
     release = _output(by_name, "deploy", "Output")
     return {
         "deployed": promoted,
-        "target": facts.target,
+        "target": facts.parameters.get("target", facts.target),
         "line": _output(by_name, "find-champion", "line"),
         "release": release if promoted else None,
         "live": release if promoted else live,

@@ -141,7 +141,9 @@ def _ask(what: str, call: Callable[[], Any]) -> Any:
 def next_id(spec: Spec, request: Request, before: list[Any]) -> str:
     """The id of the next job of this call: two people who submit the same at once ask for the same id, and one job comes of it."""
     stem = f"{spec.name}-{request.call}-"
-    numbers = [name.removeprefix(stem) for job in before if (name := job.name.rsplit("/", 1)[1]).startswith(stem)]  # a schedule names its own
+    numbers = [
+        name.removeprefix(stem) for job in before if (name := job.name.rsplit("/", 1)[1]).startswith(stem)
+    ]  # a schedule names its own
     return f"{stem}{1 + max((int(number) for number in numbers if number.isdigit()), default=0)}"
 
 

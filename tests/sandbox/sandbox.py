@@ -24,7 +24,8 @@ _FREE = {"rest": 0, "storage": 0, "grpc": 0, "proxy": 0}
 class Sandbox:
     """Vertex AI, Cloud Storage, and what stands beside them, on loopback.
 
-    rest, grpc, storage: the addresses; ca: the certificate that gRPC clients trust; calls: what was called, in order; faults, clock: to meddle with.
+    rest, grpc, storage: the addresses; ca: the certificate that gRPC clients trust; calls: what was called, in order; faults, clock: to meddle with. gate: what
+    calls and faults pass, for a service that stands beside.
     """
 
     def __init__(
@@ -48,9 +49,9 @@ class Sandbox:
         for left in self._folder.glob(_STATE.format("*")):
             shutil.rmtree(left)
         self._servers, self._transport, self._say = servers, transport, say
-        self._gate = Gate()
-        self.calls, self.faults, self.clock = self._gate.calls, self._gate.faults, Clock()
-        self._repository = KfpRepository(self._gate)
+        self.gate = Gate()
+        self.calls, self.faults, self.clock = self.gate.calls, self.gate.faults, Clock()
+        self._repository = KfpRepository(self.gate)
         self._generation = 0
         self._fill()
         self._listen({**_FREE, **(ports or {})})
@@ -64,7 +65,7 @@ class Sandbox:
 
         made = certificates.make(self._folder)
         self._rest = RestFront(self._call)
-        storage = StorageFront(lambda: self.buckets, self._gate)
+        storage = StorageFront(lambda: self.buckets, self.gate)
         self._fronts: list[Any] = [WebServer(self._respond, ports["rest"]), WebServer(storage.respond, ports["storage"])]
         self.rest, self.storage = (front.address for front in self._fronts)
         storage.address = self.storage
@@ -126,7 +127,7 @@ class Sandbox:
         self.vertex = Vertex(
             self._folder / _STATE.format(self._generation),
             self.buckets,
-            self._gate,
+            self.gate,
             self.clock,
             servers=self._servers,
             environment=self.environment,

@@ -94,11 +94,13 @@ def test_a_model_that_does_not_start_is_not_deployed(real, real_sdk):
 def test_the_foreground_ends_with_what_it_started(tmp_path):
     command = [sys.executable, "-m", "tests.sandbox", "--folder", str(tmp_path)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
-        said = [process.stdout.readline() for _ in range(4)]
-        assert "make -s sandbox-env" in said[-1]
-        exported = (tmp_path / "env").read_text().splitlines()
-        assert all(line.startswith("export ") and line.endswith("'") for line in exported)
-        assert "export CHURN_BUCKET='sandbox-bucket'" in exported
-        process.send_signal(signal.SIGINT)
+        try:
+            said = [process.stdout.readline() for _ in range(5)]
+            assert "make -s sandbox-env" in said[-1]
+            exported = (tmp_path / "env").read_text().splitlines()
+            assert all(line.startswith("export ") and line.endswith("'") for line in exported)
+            assert {"export CHURN_BUCKET='sandbox-bucket'", "export CHURN_S3_BUCKET='sandbox-bucket'"} <= set(exported)
+        finally:
+            process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert not (tmp_path / "env").exists()

@@ -64,6 +64,14 @@ class WebServer:
         self._server.server_close()
 
 
+def _go_on(handler: BaseHTTPRequestHandler) -> bool:
+    """A client that waits for "100 Continue" before it sends a body gets it at once, not when the answer's buffer is full."""
+    handler.send_response_only(100)
+    handler.end_headers()
+    handler.wfile.flush()
+    return True
+
+
 def _handler(respond: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
     def answer(self: BaseHTTPRequestHandler) -> None:
         request = _request(self)
@@ -82,7 +90,13 @@ def _handler(respond: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandle
 
     verbs = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
     # Written in one piece and sent at once: unbuffered writes and Nagle's algorithm make each call 45 ms.
-    behaviour = {"protocol_version": "HTTP/1.1", "wbufsize": -1, "disable_nagle_algorithm": True, "log_message": lambda *_: None}
+    behaviour = {
+        "protocol_version": "HTTP/1.1",
+        "wbufsize": -1,
+        "disable_nagle_algorithm": True,
+        "log_message": lambda *_: None,
+        "handle_expect_100": _go_on,
+    }
     return type("Handler", (BaseHTTPRequestHandler,), behaviour | {f"do_{verb}": answer for verb in verbs})
 
 

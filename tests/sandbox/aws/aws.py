@@ -1,8 +1,6 @@
 """AWS as an object: everything of it, from start to stop."""
 
 import shutil
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Literal, Self
 
@@ -11,7 +9,7 @@ from tests.sandbox.aws.endpoints import Endpoints
 from tests.sandbox.aws.front import Front
 from tests.sandbox.aws.servers import Servers
 from tests.sandbox.faults import Gate
-from tests.sandbox.web import Answer, Request, WebServer
+from tests.sandbox.web import WebServer
 
 BUCKET = "sandbox-bucket"
 ROLE = "arn:aws:iam::123456789012:role/sandbox"
@@ -49,7 +47,7 @@ class Aws:
         """Listen."""
         self._moto = Moto()
         self._fill()
-        self._server = _AwsServer(Front(self._moto, lambda: self.endpoints, self._gate).respond, self._port)
+        self._server = WebServer(Front(self._moto, lambda: self.endpoints, self._gate).respond, self._port)
         self.address = self._server.address
         return self
 
@@ -92,19 +90,3 @@ class Aws:
         self._folder.mkdir(parents=True)
         self._moto.reset(BUCKET)
         self.endpoints = Endpoints(self._moto, Servers(self._folder, self._kind), self._looks)
-
-
-class _AwsServer(WebServer):
-    """A client of S3 waits for "100 Continue" before it sends a body: it is sent at once, not when the answer's buffer is full."""
-
-    def __init__(self, respond: Callable[[Request], Answer], port: int) -> None:
-        super().__init__(respond, port)
-        handler = self._server.RequestHandlerClass
-        self._server.RequestHandlerClass = type("AwsHandler", (handler,), {"handle_expect_100": _go_on})
-
-
-def _go_on(handler: BaseHTTPRequestHandler) -> bool:
-    handler.send_response_only(100)
-    handler.end_headers()
-    handler.wfile.flush()
-    return True

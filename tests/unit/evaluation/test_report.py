@@ -49,6 +49,8 @@ def report(root, out, *, champion: Champion | None = None, min_auc_pr: float = 0
         policy=policy,
         rounds=20,
         facts=facts,
+        data={"rows": 5},
+        provenance={"git_commit": "abc"},
         page=out / "page",
         out=out / "judgement",
     )
