@@ -10,4 +10,5 @@ def notify(pipeline_root: str, run: str, webhook_env: str, status: PipelineTaskF
     """Say what the run came to: a log line, and a webhook where one is named."""
     from churn.deployment.outcome import notify_outcome
 
-    notify_outcome(pipeline_root, run, status.state, status.error_message or "", webhook_env=webhook_env)
+    job, error = status.pipeline_job_resource_name or "", status.error_message or ""
+    notify_outcome(pipeline_root, run, status.state, error, job=job, webhook_env=webhook_env)

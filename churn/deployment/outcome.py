@@ -1,6 +1,7 @@
 """The outcome of a run: a small JSON under the pipeline root that says what summary.json says. A scheduled run, which has no submit, leaves it too."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,10 +39,11 @@ def read_outcome(pipeline_root: str, run: str) -> Outcome | None:
     return Outcome(**json.loads(text)) if text else None
 
 
-def message(run: str, state: str, error: str, outcome: Outcome | None) -> str:
-    """What people are told at the end of a run, in one line."""
+def message(run: str, state: str, error: str, outcome: Outcome | None, job: str = "") -> str:
+    """What people are told at the end of a run, in one line; `job`: its resource name on Vertex AI, for a link to where it can be seen."""
     if state != "SUCCEEDED":
-        return f"run {run} FAILED: {' '.join(error.split()) or 'see its log'}"
+        link = _link(job)
+        return f"run {run} FAILED: {' '.join(error.split()) or 'see its log'}{f' {link}' if link else ''}"
     if outcome is None:
         return f"run {run} ended without an outcome"
     live, line = outcome.deployment["live"] or "nothing", outcome.deployment["line"]
@@ -50,10 +52,18 @@ def message(run: str, state: str, error: str, outcome: Outcome | None) -> str:
     return f"run {run}: held, {live} stays live in {line}; {outcome.verdict}"
 
 
-def notify_outcome(pipeline_root: str, run: str, state: str, error: str, *, webhook_env: str) -> str:
+def _link(job: str) -> str:
+    match = re.fullmatch(r"projects/([^/]+)/locations/([^/]+)/pipelineJobs/([^/]+)", job)
+    if match is None:
+        return ""
+    project, region, name = match.groups()
+    return f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{region}/runs/{name}?project={project}"
+
+
+def notify_outcome(pipeline_root: str, run: str, state: str, error: str, *, webhook_env: str, job: str = "") -> str:
     """Say what a run came to, and leave that it failed where it did; gives the message."""
     outcome = read_outcome(pipeline_root, run)
-    words = message(run, state, error, outcome)
+    words = message(run, state, error, outcome, job)
     if state != "SUCCEEDED":
         # What a step before wrote (a promotion whose last call failed, say) stays in it, under a status that is true.
         kept = asdict(outcome) if outcome else {}

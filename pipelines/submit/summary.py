@@ -103,8 +103,8 @@ def _deployment(facts: RunFacts, by_name: dict[str, TaskRecord]) -> dict[str, An
         "release": release if promoted else None,
         "live": release if promoted else live,
         "was_live": live,
-        "registered_version": _output(by_name, "register", "Output"),
-        "tracked_run": _output(by_name, "track", "Output"),
+        "registered_version": _output(by_name, "register", "Output") or None,
+        "tracked_run": _output(by_name, "track", "Output") or None,
     }
 
 
