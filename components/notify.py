@@ -6,9 +6,8 @@ from components.base import pipeline_component
 
 
 @pipeline_component("deploy")
-def notify(pipeline_root: str, run: str, webhook_env: str, status: PipelineTaskFinalStatus) -> None:
+def notify(pipeline_root: str, run: str, job: str, webhook_env: str, status: PipelineTaskFinalStatus) -> None:
     """Say what the run came to: a log line, and a webhook where one is named."""
     from churn.deployment.outcome import notify_outcome
 
-    job, error = status.pipeline_job_resource_name or "", status.error_message or ""
-    notify_outcome(pipeline_root, run, status.state, error, job=job, webhook_env=webhook_env)
+    notify_outcome(pipeline_root, run, status.state, status.error_message or "", job=job, webhook_env=webhook_env)

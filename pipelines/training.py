@@ -80,7 +80,7 @@ def training_pipeline(
         git_commit: The code's commit, for provenance.
     """
     run, root = dsl.PIPELINE_JOB_NAME_PLACEHOLDER, dsl.PIPELINE_ROOT_PLACEHOLDER
-    told = _acts(notify(pipeline_root=root, run=run, webhook_env=webhook_env))
+    told = _acts(notify(pipeline_root=root, run=run, job=dsl.PIPELINE_JOB_RESOURCE_NAME_PLACEHOLDER, webhook_env=webhook_env))
     with dsl.ExitHandler(told, name="always-notify"):
         looked = _acts(
             fingerprint(

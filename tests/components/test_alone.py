@@ -109,7 +109,7 @@ def bench(tmp_path_factory):
     held = {"champion_release": name, "judgement": a("judgement"), "tracked_run": tracked}
     bench.call("hold", **bench.of("target"), line=line, **held, pipeline_root=str(bench.root), run="run-2")
     status = dsl.PipelineTaskFinalStatus("SUCCEEDED", "churn-training", "always-notify", None, None)
-    bench.call("notify", pipeline_root=str(bench.root), run="run-1", webhook_env="", status=status)
+    bench.call("notify", pipeline_root=str(bench.root), run="run-1", job="", webhook_env="", status=status)
     return bench
 
 
