@@ -88,7 +88,7 @@ def run_locally(
         )
         try:
             with contextlib.redirect_stdout(said):
-                components.load_component_from_text(_timed(spec))(**arguments)
+                components.load_component_from_text(_filled(spec, run))(**arguments)
         except Exception as error:
             raise StateError(f"the orchestrator failed: {type(error).__name__}: {error}") from error
         finally:
@@ -96,11 +96,11 @@ def run_locally(
             (logs / "orchestrator.log").write_text(said.getvalue())
 
 
-def _timed(spec: str) -> str:
-    """The spec with its times put in, which kfp.local does not know: the time of this run's creation, twice, as of a run that nobody scheduled."""
+def _filled(spec: str, run: str) -> str:
+    """The spec with what kfp.local does not know put in: the job's name as its resource, and the time of its creation, twice, for nobody scheduled it."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    for name in ("create", "schedule"):
-        spec = spec.replace(f"{{{{$.pipeline_job_{name}_time_utc}}}}", now)
+    for name, value in (("resource_name", run), ("create_time_utc", now), ("schedule_time_utc", now)):
+        spec = spec.replace(f"{{{{$.pipeline_job_{name}}}}}", value)
     return spec
 
 
