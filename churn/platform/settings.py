@@ -153,8 +153,9 @@ class VertexEnvironment(Environment):
         return uri
 
     def places(self) -> dict[str, Any]:
-        """The same, with the project and the region in what the target needs to serve."""
-        return super().places() | {"serving": {**self.serving, "project": self.project, "region": self.region}}
+        """The same, with project, region and key in what the target needs to serve."""
+        key = {"kms_key": self.kms_key} if self.kms_key else {}
+        return super().places() | {"serving": {**self.serving, "project": self.project, "region": self.region, **key}}
 
 
 class SageMakerEnvironment(Environment):

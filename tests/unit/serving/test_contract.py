@@ -90,3 +90,33 @@ def test_a_body_without_a_list_of_instances(model, body):
 def test_parts_of_the_wrong_kind(model):
     assert refused(model, {"instances": [], "parameters": [1]}) == '"parameters" should be an object'
     assert refused(model, {"instances": [[5.0, 5.0, 5.0]]}) == "instance 0 should be an object of feature name to number or null"
+
+
+def test_a_canary_answers_for_its_share_of_the_customers_always_the_same_ones(model):
+    import dataclasses
+
+    canary = dataclasses.replace(model, sha256="c" * 64)
+    instances = [{**dict.fromkeys(model.features, 1.0), "customer_id": f"c-{number}"} for number in range(400)]
+    said = answer(model, {"instances": instances}, (canary, 25))["predictions"]
+    versions = [each["model_version"] for each in said]
+    assert 0.15 < versions.count("c" * 12) / 400 < 0.35
+    assert versions == [each["model_version"] for each in answer(model, {"instances": instances}, (canary, 25))["predictions"]]
+    assert [each["customer_id"] for each in said] == [each["customer_id"] for each in instances]
+
+
+@pytest.mark.parametrize(("percent", "share"), [(0, 0), (100, 50)])
+def test_nobody_and_everybody(model, percent, share):
+    import dataclasses
+
+    canary = dataclasses.replace(model, sha256="c" * 64)
+    instances = [{**dict.fromkeys(model.features, 1.0), "customer_id": number} for number in range(50)]
+    said = answer(model, {"instances": instances}, (canary, percent))["predictions"]
+    assert [each["model_version"] for each in said].count("c" * 12) == share
+
+
+def test_who_is_nobody_is_answered_by_what_is_live(model):
+    import dataclasses
+
+    canary = dataclasses.replace(model, sha256="c" * 64)
+    said = answer(model, {"instances": [dict.fromkeys(model.features, 1.0)] * 20}, (canary, 99))["predictions"]
+    assert {each["model_version"] for each in said} == {model.sha256[:12]}
