@@ -13,7 +13,7 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --py
 SANDBOX_WAIT ?= 120
 LOCK = --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: help install install-cloud install-dev run test check format lock ui sandbox sandbox-env bench clean
+.PHONY: help install install-cloud install-dev run test check spec-diff format lock ui sandbox sandbox-env bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -60,7 +60,11 @@ check: install-dev  ## ruff, types, who imports whom, dead code, spec policy
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/vulture
+	@$(BIN)/python compile.py --check --out .cache/specs-checked >/dev/null
 	@$(BIN)/python -m pytest tests/pipelines/test_spec_policy.py
+
+spec-diff: install-dev  ## what a change does to the compiled specs, for a reviewer (exit 1 where something changes)
+	@$(BIN)/python -m tests.pipelines.golden --diff
 
 format: install-dev  ## sort imports and format
 	@$(BIN)/ruff check --fix --quiet . || true

@@ -16,6 +16,7 @@ from churn.platform.files import write_whole
 from churn.platform.settings import CONFIGS
 from pipelines.code import image_hash, spec_hash
 from pipelines.configuration import training_defaults
+from pipelines.policy import pinned, violations
 
 GROUPS = ("data", "train", "deploy")
 SERVER = "server"
@@ -29,12 +30,22 @@ def pipelines() -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
 
 
 def images_for(tag: str) -> dict[str, str]:
-    """The image of each group of dependencies, by one tag."""
+    """The image of each group of dependencies, by one tag.
+
+    Raises:
+        ConfigError: it is latest, or none.
+    """
+    if not pinned(f"image:{tag}"):
+        raise ConfigError(f"--image-tag {tag}: is no tag that stays what it is; give one of this build, for example the commit")
     return {group: f"churn-{group}:{tag}" for group in GROUPS}
 
 
 def read_images(path: Path) -> dict[str, str]:
-    """The image of each group as a build wrote them: {"data": "HOST/…/data@sha256:…", …}; that of the server, where it is there, goes along."""
+    """The image of each group as a build wrote them: {"data": "HOST/…/data@sha256:…", …}; that of the server, where it is there, goes along.
+
+    Raises:
+        ConfigError: no such file, an image missing, or one that does not stay what it is.
+    """
     try:
         images = json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -42,7 +53,11 @@ def read_images(path: Path) -> dict[str, str]:
     missing = [group for group in GROUPS if not isinstance(images, dict) or not isinstance(images.get(group), str)]
     if missing:
         raise ConfigError(f"--images {path}: has no reference for {', '.join(missing)}")
-    return {group: images[group] for group in (*GROUPS, SERVER) if group in images}
+    named = {group: images[group] for group in (*GROUPS, SERVER) if group in images}
+    moving = [f"{group} is {image!r}" for group, image in named.items() if not pinned(str(image))]
+    if moving:
+        raise ConfigError(f"--images {path}: {'; '.join(moving)}: give the digest that was pushed (NAME@sha256:…), never latest")
+    return named
 
 
 def limits(machine: dict[str, float]) -> dict[str, Any]:
@@ -81,16 +96,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, default=Path(__file__).parent / "specs", help="where the specs go (default: specs/)"
     )
+    parser.add_argument("--check", action="store_true", help="exit 1 where a spec breaks a rule of pipelines/policy.py")
     options = parser.parse_args(arguments)
+    broken = 0
     try:
         images = read_images(options.images) if options.images else images_for(options.image_tag or f"src-{image_hash()}")
         for name in pipelines():
-            write_whole(options.out / f"{name}.yaml", compiled(name, images))
+            text = compiled(name, images)
+            write_whole(options.out / f"{name}.yaml", text)
             print(f"compiled {name}: {options.out / f'{name}.yaml'}")
+            for words in violations(text) if options.check else ():
+                print(f"compile.py: {name}: {words}", file=sys.stderr)
+                broken = 1
     except ChurnError as error:
         print(f"compile.py: {error}", file=sys.stderr)
         return 2
-    return 0
+    return broken
 
 
 if __name__ == "__main__":

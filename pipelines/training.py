@@ -19,9 +19,19 @@ from components.track import track
 from components.train import train
 
 
+def _again(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """A step that talks to the network: run again where its machine is lost, or a service for longer than each call is retried; it finds its work done."""
+    return task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
+
+
+def _fresh(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    """A step that is never taken from the cache, and is not run again where it fails."""
+    return task.set_caching_options(enable_caching=False)
+
+
 def _acts(task: dsl.PipelineTask) -> dsl.PipelineTask:
     """A step that looks at the world or changes it: never taken from the cache."""
-    return task.set_caching_options(enable_caching=False)
+    return _again(_fresh(task))
 
 
 @dsl.pipeline(name="churn-training", description="From purchases to a gated, live churn model.")
@@ -92,7 +102,7 @@ def training_pipeline(
             )
         )
         content, until = looked.outputs["content"], looked.outputs["as_of"]
-        prepared = prepare(dataset=dataset, source=source, tickets_source=tickets_source, content=content)
+        prepared = _again(prepare(dataset=dataset, source=source, tickets_source=tickets_source, content=content))
         built = features(
             history=prepared.outputs["history"],
             as_of=until,
@@ -116,7 +126,7 @@ def training_pipeline(
         )
         champion.after(evaluated)
         line = champion.outputs["line"]
-        judged = _acts(
+        judged = _fresh(
             judge(
                 model=model,
                 model_sha256=model_sha256,
@@ -200,7 +210,8 @@ def training_pipeline(
                     )
                 )
                 smoked = _acts(smoke_test(**place, release=release.output))
-                watched = _acts(
+                # Once: a canary that did not pass would get its share of the customers anew.
+                watched = _fresh(
                     watch(
                         **place,
                         release=release.output,

@@ -124,8 +124,15 @@ class Spec:
         return ordered
 
     def with_images(self, tag: str) -> str:
-        """The spec with every image under another tag."""
-        return self._changed_images(lambda image: f"{_TAG.sub('', image)}:{tag}").text
+        """The spec as a run on this machine takes it: every image under another tag, and no step tried again.
+
+        kfp.local obeys retryPolicy, and a person who waits has nothing of a step that fails for good failing three times, a minute and a half apart.
+        """
+        changed = self._changed_images(lambda image: f"{_TAG.sub('', image)}:{tag}")
+        for dag in changed._dags():
+            for task in dag["tasks"].values():
+                task.pop("retryPolicy", None)
+        return yaml.safe_dump(changed.values, sort_keys=True)
 
     def with_repository(self, repository: str) -> "Spec":
         """The spec with its images in a repository; one that names its registry already stays."""

@@ -85,6 +85,7 @@ def test_every_image_gets_the_tag():
     tagged = spec(yaml.safe_dump(values)).with_images("src-1")
     assert spec(tagged).images == ["churn-data:src-1", "host:5000/churn/data:src-1"]
     assert spec(tagged).parameters == spec().parameters
+    assert ("retryPolicy" in str(values), "retryPolicy" in tagged) == (True, False)  # a run on this machine tries no step again
 
 
 @pytest.fixture
