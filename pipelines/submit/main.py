@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="print what would run or be sent, and do nothing")
     parser.add_argument("--no-cache", action="store_true", help="run every step again")
     parser.add_argument("--wait", action="store_true", help="wait for the end of a run on Vertex AI (a local run always does)")
+    parser.add_argument(
+        "--require-gate", action="store_true", help="wait, and exit 1 where the gate stays closed: for a CI that goes on only then"
+    )
     parser.add_argument("--again", action="store_true", help="on Vertex AI: start another although the same is running")
     parser.add_argument("--reason", default="", metavar="TEXT", help="on Vertex AI: why, as a label of the job")
     parser.add_argument(
@@ -89,14 +92,22 @@ def _submit(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print({"pipeline": spec.name, "target": environment.target, "spec_sha256": spec.sha256, "parameters": values})
         return 0
-    return _local(spec, values, environment, caching=not options.no_cache)
+    return _local(spec, values, environment, options)
 
 
 def _print(value: Any) -> None:
     print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def _local(spec: "Spec", values: dict[str, Any], environment: Environment, *, caching: bool) -> int:
+def _status(summary: dict[str, Any], options: argparse.Namespace) -> int:
+    """A closed gate is an answer, and a failure only for who asked for an open one."""
+    refused = options.require_gate and not summary["gate"]["passed"]
+    if refused and summary["status"] == "succeeded":
+        print("submit: the gate stays closed, and --require-gate wants it open", file=sys.stderr)
+    return 1 if refused or summary["status"] != "succeeded" else 0
+
+
+def _local(spec: "Spec", values: dict[str, Any], environment: Environment, options: argparse.Namespace) -> int:
     from pipelines.code import image_hash
     from pipelines.submit.console import glance
     from pipelines.submit.local import run_locally
@@ -121,7 +132,7 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, *, ca
                 logs=record.folder / "logs",
                 started=record.progress.started,
                 ended=record.ended,
-                caching=caching,
+                caching=not options.no_cache,
             )
         except ChurnError as failure:
             error = str(failure)
@@ -135,7 +146,7 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, *, ca
     if error:
         notify_failed(record, error)
     print(glance(summary, record.folder, time.monotonic() - begin), flush=True)
-    return 0 if summary["status"] == "succeeded" else 1
+    return _status(summary, options)
 
 
 def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, options: argparse.Namespace) -> int:
@@ -157,7 +168,9 @@ def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment
         return 0
     upload_sources(uploads, environment)
     if options.upload:
-        address = upload(spec.with_defaults(values), environment, ["latest-upload", f"code-{spec.sha256[:12]}"])
+        commit = values.get("git_commit", "")
+        tags = ["latest-upload", f"code-{spec.sha256[:12]}", *([f"commit-{commit}"] if commit else [])]
+        address = upload(spec.with_defaults(values), environment, tags)
         print(f"uploaded {address}\n  run it from the console (Pipelines, Create run), or: submit {address} --target vertex")
         return 0
     print(f"  estimated at {estimated.words()}", flush=True)
@@ -184,7 +197,7 @@ def _send(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, 
     )
     print(f"  {console_url(request, run)}", flush=True)
     record.begin()
-    if not options.wait:
+    if not (options.wait or options.require_gate):
         print(f"  its outcome will be {environment.pipeline_root}/outcomes/{run}.json; the same command with --wait follows it", flush=True)
         return 0
     try:
@@ -194,7 +207,7 @@ def _send(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, 
         return 1
     summary = finish(record, error)
     print(glance(summary, record.folder, time.monotonic() - begin, logs=console_url(request, run)), flush=True)
-    return 0 if summary["status"] == "succeeded" else 1
+    return _status(summary, options)
 
 
 if __name__ == "__main__":

@@ -86,3 +86,10 @@ def test_a_failing_smoke_test_leaves_what_was_live(shop):
     assert shop.states(shop.latest)["notify"] == "succeeded"
     assert shop.latest["deployment"]["deployed"] is False
     assert (shop.root / "releases" / "shop-30d" / "live").readlink() == before
+
+
+def test_a_ci_that_goes_on_only_behind_an_open_gate_says_so(shop, capsys):
+    assert shop.submit("min_auc_pr=0.999", flags=("--require-gate",)) == 1
+    assert "the gate stays closed, and --require-gate wants it open" in capsys.readouterr().err
+    assert shop.latest["status"] == "succeeded"  # the run answered; who called wanted another answer
+    assert shop.submit("min_auc_pr=0.1", flags=("--require-gate",)) == 0
