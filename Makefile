@@ -13,7 +13,8 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --py
 SANDBOX_WAIT ?= 120
 LOCK = --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: help install install-cloud install-dev run test check spec-diff format lock ui sandbox sandbox-env bench clean
+.PHONY: help install install-cloud install-dev run test check spec-diff format lock ui sandbox sandbox-env bench clean \
+	audit sbom ci-docker ci-build ci-push ci-compile ci-data ci-upload ci-submit ci-smoke
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -90,6 +91,39 @@ sandbox-env:  ## the shell lines that point a program at the sandbox: eval "$$(m
 bench: install  ## the local runner against the same functions in one plain process
 	@$(BIN)/churn data fetch cdnow
 	@$(BIN)/python benchmarks/orchestration.py
+
+# -- What both CIs call: cloudbuild.yaml and .github/workflows have no logic of their own. Settings are CHURN_* variables (configs/environments/vertex.yaml).
+# CHURN_IMAGE_REPOSITORY: where images are pushed. COMMIT: what is built. SPEC: a pipeline, a spec's file or its address. PARAMS: an environment's own
+# values, a YAML file. REASON is read from the environment only: make would evaluate a text of its command line.
+SPEC ?= training
+PARAMS ?=
+COMMIT ?= $(shell git rev-parse HEAD)
+GIVEN = $(SPEC) --target vertex $(if $(PARAMS),--params $(PARAMS)) --param git_commit=$(COMMIT)
+
+ci-docker:  ## a docker client, where there is none
+	@command -v docker >/dev/null || { apt-get update -qq && apt-get install -qq --yes --no-install-recommends docker-cli docker-buildx >/dev/null; }
+
+ci-build: install ci-docker  ## build the images of COMMIT, with those of the last build as cache
+	@$(BIN)/python -m containers.build --tag $(COMMIT) --cache-from
+
+ci-push: install ci-docker  ## push the images of COMMIT; images.json has the digests
+	@$(BIN)/python -m containers.build --tag $(COMMIT) --push --images images.json
+
+ci-compile: install  ## compile with the digests that were pushed, and check every rule
+	@$(BIN)/python compile.py --images images.json --check
+
+ci-data: install
+	@$(if $(PARAMS),true,$(BIN)/churn data fetch cdnow)
+
+ci-upload: install-cloud ci-data  ## put the spec into the KFP repository
+	@$(BIN)/submit $(GIVEN) --upload
+
+ci-submit: install-cloud ci-data  ## run it in the environment, and wait: exit 1 where the gate stays closed
+	@[ -n "$${REASON:-}" ] || { echo 'say why: REASON="new prices" make ci-submit' >&2; exit 2; }
+	@$(BIN)/submit $(GIVEN) --require-gate --reason "$$REASON"
+
+ci-smoke: install-cloud  ## what is live: every link from its spec to its endpoint, which answers rows of known score
+	@$(BIN)/churn provenance --target vertex
 
 clean:  ## remove the environment, the cache and the compiled specs; keep runs, releases and tracked runs
 	@rm -rf .venv .cache specs build *.egg-info

@@ -18,6 +18,7 @@ def define(parser: argparse.ArgumentParser) -> None:
         "--operator", action="append", default=[], metavar="MEMBER", help="who may change releases and schedules (repeatable)"
     )
     setup.add_argument("--repository", default="", metavar="OWNER/NAME", help="whose CI comes by workload identity federation")
+    setup.add_argument("--ci", default="", metavar="EMAIL", help="the account of builds in another project, for CI's rights here")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,6 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
 
     environment = Environment.read("vertex")
     assert isinstance(environment, VertexEnvironment)
-    people = People(tuple(arguments.submitter), tuple(arguments.operator), arguments.repository)
+    people = People(tuple(arguments.submitter), tuple(arguments.operator), arguments.repository, arguments.ci)
     print("\n".join(commands(Access.read(CONFIGS / "iam.yaml"), environment, people)))
     return 0

@@ -111,16 +111,22 @@ class Access(Checked):
 
 @dataclass(frozen=True)
 class People:
-    """Who may act as the accounts: submitters and operators (user:…, group:…, serviceAccount:…), and CI's repository (OWNER/NAME; '': none)."""
+    """Who may act as the accounts: submitters and operators (user:…, group:…, serviceAccount:…), and CI.
+
+    repository: whose workflows come by federation (OWNER/NAME; '': none). ci: the account of builds in another project, which gets CI's rights here.
+    """
 
     submitters: tuple[str, ...] = ()
     operators: tuple[str, ...] = ()
     repository: str = ""
+    ci: str = ""
 
     def __post_init__(self) -> None:
         for each in (*self.submitters, *self.operators):
             if not _PERSON.fullmatch(each):
                 raise ConfigError(f"{each!r}: should be one identity, for example group:churn-team@example.com; never allUsers")
+        if self.ci and not re.fullmatch(r"[a-z0-9-]+@[a-z0-9-]+\.iam\.gserviceaccount\.com", self.ci):
+            raise ConfigError(f"ci {self.ci!r}: should be a service account, for example churn-ci@my-builds.iam.gserviceaccount.com")
         if self.repository and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.repository):
             raise ConfigError(f"repository {self.repository!r}: should be OWNER/NAME")
 
@@ -210,11 +216,19 @@ class _Setup:
         return [
             line
             for name, account in self._access.accounts.items()
-            for line in (f"# {name}: {account.does}", *(self._grant(name, grant) for grant in account.grants))
+            for line in (
+                f"# {name}: {account.does}",
+                *(self._grant(email, grant) for email in self._members(name) for grant in account.grants),
+            )
         ]
 
-    def _grant(self, name: str, grant: Grant) -> str:
-        who = {"member": f"serviceAccount:{self._email(name)}", "role": self._role(grant.role)}
+    def _members(self, name: str) -> list[str]:
+        """The account of that name; and for CI's, that of builds elsewhere."""
+        elsewhere = self._people.ci if name == self._access.federation.account else ""
+        return [self._email(name), *([elsewhere] if elsewhere else [])]
+
+    def _grant(self, email: str, grant: Grant) -> str:
+        who = {"member": f"serviceAccount:{email}", "role": self._role(grant.role)}
         if grant.resource == "project":
             return _gcloud("projects", "add-iam-policy-binding", self._project, **who, condition="None")
         if grant.resource == "bucket":

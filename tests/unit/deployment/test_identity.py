@@ -149,7 +149,7 @@ def test_ci_comes_for_one_repository_and_one_branch(access, shell):
     pool = "principalSet://iam.googleapis.com/projects/987654321/locations/global/workloadIdentityPools/churn-ci"
     ours = [call for call in calls if "--role=roles/iam.workloadIdentityUser" in call]
     assert [call[3:4] + call[5:6] for call in ours] == [
-        ["churn-submit@my-project-123.iam.gserviceaccount.com", f"--member={pool}/attribute.repository/acme/churn"]
+        ["churn-ci@my-project-123.iam.gserviceaccount.com", f"--member={pool}/attribute.repository/acme/churn"]
     ]
 
 
@@ -191,3 +191,18 @@ def test_the_command_prints_and_runs_nothing(monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["cloud", "setup"])
     assert stopped.value.code == 2
+
+
+def test_builds_of_another_project_get_cis_rights_here_and_no_more(access):
+    elsewhere = "churn-ci@my-builds.iam.gserviceaccount.com"
+    said = lines(access, People(ci=elsewhere))
+    ours = [line for line in said if "member=serviceAccount:churn-ci@my-project-123" in line]
+    theirs = [line.replace(elsewhere, "churn-ci@my-project-123.iam.gserviceaccount.com") for line in said if elsewhere in line]
+    assert len(theirs) == len(access.accounts["churn-ci"].grants)
+    assert theirs == ours
+    with pytest.raises(ConfigError, match="should be a service account"):
+        People(ci="everybody")
+
+
+def test_code_that_nobody_has_reviewed_may_write_its_log(access):
+    assert [(grant.role, grant.resource) for grant in access.accounts["churn-checks"].grants] == [("roles/logging.logWriter", "project")]
