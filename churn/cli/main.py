@@ -11,6 +11,7 @@ _COMMANDS = {
     "data": "get input, or judge it: fetch, check",
     "serve": "the endpoint for what is live, on 127.0.0.1:8080",
     "release": "what is live, and changing it, on every target: list, canary, promote, rollback, batch",
+    "provenance": "where a release comes from, each link looked up anew: spec, image, commit, data, model, endpoint",
     "schedule": "the schedules on Vertex AI: show, sync",
     "cloud": "what a Google Cloud project needs before the first submit, as commands to read: setup --print",
     "ui": "the tracked runs: MLflow on 127.0.0.1:5000",

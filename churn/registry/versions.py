@@ -66,6 +66,13 @@ def mark_live(tracking_uri: str, *, line: str, model_sha256: str) -> str:
         return str(version.version)
 
 
+def registered(tracking_uri: str, *, line: str, model_sha256: str) -> tuple[str, dict[str, str]]:
+    """The version of a model and its tags; '' and none where it was never registered."""
+    with client(tracking_uri) as mlflow:
+        version = _version(mlflow, line, model_sha256)
+        return (str(version.version), dict(version.tags)) if version is not None else ("", {})
+
+
 def _version(mlflow: "MlflowClient", line: str, model_sha256: str) -> Any:
     found = mlflow.search_model_versions(f"name = '{line}' and tags.`{SHA_TAG}` = '{model_sha256}'")
     return found[0] if found else None
