@@ -92,6 +92,12 @@ bench: install  ## the local runner against the same functions in one plain proc
 	@$(BIN)/churn data fetch cdnow
 	@$(BIN)/python benchmarks/orchestration.py
 
+audit: install-dev  ## known vulnerabilities in the locks; what the advisory service did not answer is said
+	@$(BIN)/python -m tools.audit
+
+sbom: install-dev  ## a bill of materials for each lock (CycloneDX), in build/sbom/
+	@$(BIN)/python -m tools.sbom
+
 # -- What both CIs call: cloudbuild.yaml and .github/workflows have no logic of their own. Settings are CHURN_* variables (configs/environments/vertex.yaml).
 # CHURN_IMAGE_REPOSITORY: where images are pushed. COMMIT: what is built. SPEC: a pipeline, a spec's file or its address. PARAMS: an environment's own
 # values, a YAML file. REASON is read from the environment only: make would evaluate a text of its command line.

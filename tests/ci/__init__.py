@@ -1,0 +1,1 @@
+"""What the files of both CIs say, checked and executed."""
