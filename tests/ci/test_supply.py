@@ -1,7 +1,5 @@
 """Bills of materials that are the same twice and take the schema; advisories that are never silent."""
 
-import json
-
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
