@@ -92,8 +92,9 @@ bench: install  ## the local runner against the same functions in one plain proc
 	@$(BIN)/churn data fetch cdnow
 	@$(BIN)/python benchmarks/orchestration.py
 
-audit: install-dev  ## known vulnerabilities in the locks; what the advisory service did not answer is said
+audit: install-dev  ## the locks: known vulnerabilities, and the platforms that they install on; what nobody answered is said
 	@$(BIN)/python -m tools.audit
+	@$(BIN)/python -m tools.platforms
 
 sbom: install-dev  ## a bill of materials for each lock (CycloneDX), in build/sbom/
 	@$(BIN)/python -m tools.sbom
