@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from churn.deployment.canary import Answer, CanaryPolicy, Sample, judge_canary, observe
-from churn.platform.errors import ChurnError, ConfigError, StateError
+from churn.platform.errors import ChurnError, ConfigError, IntegrityError, StateError
 from churn.platform.files import is_locked, read_json
 
 MODEL = "model"
@@ -239,7 +239,10 @@ class Releases(ABC):
             )
 
     def _asks_otherwise(self, release: Release, live: str) -> str:
-        ours, theirs = (set(facts["model"]["features"]) for facts in (release.facts, self.facts(live)))
+        try:
+            ours, theirs = (set(facts["model"]["features"]) for facts in (release.facts, self.facts(live)))
+        except (IntegrityError, ConfigError) as error:
+            return f"what is live cannot be read ({error})"  # the judge let it be replaced
         if ours == theirs:
             return ""
         return f"its requests are not those of {live}, which one endpoint cannot share ({', '.join(sorted(ours ^ theirs)[:5])})"

@@ -1,5 +1,6 @@
 """Clients of Google Cloud: made here, with credentials, address, transport and timeout said, never taken from where they happen to be."""
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +36,23 @@ def vertex_client(kind: str, region: str) -> Any:
     return _client(kind, api.vertex_api_endpoint or f"{region}-aiplatform.googleapis.com", api.vertex_transport)
 
 
-@cache
-def _client(kind: str, endpoint: str, transport: str) -> Any:
+def sdk(name: str) -> Any:
+    """A module of google-cloud-aiplatform: aiplatform, or aiplatform_v1 for the generated clients.
+
+    Raises:
+        ConfigError: it is not installed: a local run does without it.
+    """
     try:
-        from google.cloud import aiplatform_v1
+        return importlib.import_module(f"google.cloud.{name}")
     except ImportError:
         raise ConfigError("target vertex needs google-cloud-aiplatform, which is not installed here; run: make install-cloud") from None
-    return getattr(aiplatform_v1, kind)(credentials=credentials(endpoint), transport=transport, client_options={"api_endpoint": endpoint})
+
+
+@cache
+def _client(kind: str, endpoint: str, transport: str) -> Any:
+    return getattr(sdk("aiplatform_v1"), kind)(
+        credentials=credentials(endpoint), transport=transport, client_options={"api_endpoint": endpoint}
+    )
 
 
 def credentials(endpoint: str) -> Any:

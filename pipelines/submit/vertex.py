@@ -14,7 +14,7 @@ from typing import Any
 from churn.platform import storage
 from churn.platform.errors import ConfigError, StateError
 from churn.platform.files import sha256_file, sha256_json
-from churn.platform.google import asked, timeout, vertex_client
+from churn.platform.google import asked, sdk, timeout, vertex_client
 from churn.platform.retries import retried
 from churn.platform.settings import VertexEnvironment
 from pipelines.submit.local import TaskRecord
@@ -66,7 +66,6 @@ def build(spec: Spec, values: dict[str, Any], environment: VertexEnvironment, *,
         caching: False runs every step again.
     """
     from google.auth.credentials import AnonymousCredentials
-    from google.cloud import aiplatform
 
     # The bucket and the key are part of what a call is: the same run for another environment is another run.
     places = {name: getattr(environment, name) for name in ("project", "region", "pipeline_root", "service_account", "kms_key")}
@@ -74,20 +73,24 @@ def build(spec: Spec, values: dict[str, Any], environment: VertexEnvironment, *,
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         file.write(spec.text)
         file.flush()
-        job = aiplatform.PipelineJob(
-            display_name=f"churn-{spec.name}",
-            template_path=file.name,
-            pipeline_root=environment.pipeline_root,
-            parameter_values=values,
-            # None leaves each task its own setting; True would switch on what must never be cached.
-            enable_caching=None if caching else False,
-            encryption_spec_key_name=environment.kms_key or None,
-            labels=labels | {_CALL: call},
-            failure_policy=environment.failure_policy,
-            project=environment.project,
-            location=environment.region,
-            credentials=AnonymousCredentials(),  # it is built, not sent
-        ).to_dict()
+        job = (
+            sdk("aiplatform")
+            .PipelineJob(
+                display_name=f"churn-{spec.name}",
+                template_path=file.name,
+                pipeline_root=environment.pipeline_root,
+                parameter_values=values,
+                # None leaves each task its own setting; True would switch on what must never be cached.
+                enable_caching=None if caching else False,
+                encryption_spec_key_name=environment.kms_key or None,
+                labels=labels | {_CALL: call},
+                failure_policy=environment.failure_policy,
+                project=environment.project,
+                location=environment.region,
+                credentials=AnonymousCredentials(),  # it is built, not sent
+            )
+            .to_dict()
+        )
     more = {"serviceAccount": environment.service_account, "network": environment.network}
     return Request(f"projects/{environment.project}/locations/{environment.region}", job | {k: v for k, v in more.items() if v}, call)
 
