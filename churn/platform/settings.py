@@ -116,7 +116,7 @@ class VertexEnvironment(Environment):
     target: Literal["vertex"]
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", examples=["my-project-123"])
     region: str = Field("us-central1", pattern=r"^[a-z]+-[a-z]+[0-9]$", examples=["us-central1"])
-    bucket: str = Field(pattern=_BUCKET, min_length=3, examples=["my-project-churn"])
+    bucket: str = Field("", pattern=_BUCKET, examples=["my-project-churn"])
     image_repository: str = Field("", examples=["us-central1-docker.pkg.dev/my-project-123/churn"])
     kfp_repository: str = Field("", pattern=r"^$|^https?://", examples=["https://us-central1-kfp.pkg.dev/my-project-123/churn-pipelines"])
     service_account: str = Field("", pattern=r"^$|^[^@\s]+@[^@\s]+$", examples=["churn-pipeline@my-project-123.iam.gserviceaccount.com"])
@@ -131,7 +131,12 @@ class VertexEnvironment(Environment):
     @classmethod
     def _derived(cls, values: dict[str, Any]) -> dict[str, Any]:
         """What follows from project, region and bucket, where it is not given."""
-        known = {"project": values.get("project", ""), "region": values.get("region", "us-central1"), "bucket": values.get("bucket", "")}
+        project = values.get("project", "")
+        known = {
+            "project": project,
+            "region": values.get("region", "us-central1"),
+            "bucket": values.get("bucket") or (f"{project}-churn" if project else ""),
+        }
         if not all(isinstance(value, str) for value in known.values()):
             return values
         derived = {
@@ -140,7 +145,7 @@ class VertexEnvironment(Environment):
             "image_repository": "{region}-docker.pkg.dev/{project}/churn",
             "kfp_repository": "https://{region}-kfp.pkg.dev/{project}/churn-pipelines",
         }
-        return values | {name: values.get(name) or text.format(**known) for name, text in derived.items()}
+        return values | {"bucket": known["bucket"]} | {name: values.get(name) or text.format(**known) for name, text in derived.items()}
 
     def local_tracking_uri(self) -> str:
         """The tracking server's address, '' where there is none: a store on this machine is not one for a run elsewhere."""

@@ -40,8 +40,7 @@ def test_vertex_without_a_project_says_how_to_give_one():
     with pytest.raises(ConfigError) as refused:
         Environment.read("vertex")
     assert str(refused.value) == (
-        "target vertex: configs/environments/vertex.yaml: project is missing: set it there or with CHURN_PROJECT, for example my-project-123; "
-        "bucket is missing: set it there or with CHURN_BUCKET, for example my-project-churn"
+        "target vertex: configs/environments/vertex.yaml: project is missing: set it there or with CHURN_PROJECT, for example my-project-123"
     )
 
 
