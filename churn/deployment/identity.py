@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from churn.platform.checked import Checked, read_yaml
 from churn.platform.errors import ConfigError
-from churn.platform.settings import VertexEnvironment
+from churn.platform.settings import VertexEnvironment, is_loopback
 
 _BASIC = frozenset({"roles/owner", "roles/editor", "roles/viewer"})
 _ADMIN = re.compile(r"admin($|\W)|Admin")
@@ -178,6 +178,9 @@ class _Setup:
 
     def _address(self, kind: str) -> tuple[str, dict[str, str]]:
         address = {"images": self._environment.image_repository, "specs": self._environment.kfp_repository}[kind]
+        if is_loopback(address):
+            # Where a repository answers on this machine, there is none to make; in a project it has the name that it has by default.
+            return "churn-pipelines", {"project": self._environment.project, "location": self._environment.region}
         found = _REPOSITORY.fullmatch(address)
         if not found:
             setting = {"images": "image_repository", "specs": "kfp_repository"}[kind]
