@@ -75,6 +75,9 @@ lock: install  ## resolve the dependencies again, with hashes, naming no registr
 	@$(BIN)/uv pip compile --quiet --generate-hashes --no-header --python-version 3.11 requirements/uv.in -o requirements/uv.txt
 	@$(BIN)/uv pip compile $(LOCK) --extra dev pyproject.toml -o requirements/dev.txt
 	@for set in cloud local; do $(BIN)/uv pip compile $(LOCK) --extra $$set -c requirements/dev.txt pyproject.toml -o requirements/$$set.txt; done
+	@for group in data train; do $(BIN)/uv pip compile $(LOCK) --extra $$group -c requirements/dev.txt pyproject.toml -o requirements/$$group.txt; done
+	@$(BIN)/uv pip compile $(LOCK) --extra deploy --extra vertex --extra sagemaker -c requirements/dev.txt pyproject.toml -o requirements/deploy.txt
+	@$(BIN)/uv pip compile $(LOCK) -c requirements/dev.txt requirements/server.in -o requirements/server.txt
 
 ui: install  ## open the tracked runs: MLflow on 127.0.0.1:5000
 	@$(BIN)/churn ui

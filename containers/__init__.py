@@ -1,0 +1,1 @@
+"""What is built into images, and how."""
