@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from churn.platform.errors import ChurnError, StateError
 from churn.platform.files import check_seal
+from pipelines.submit import docker
 from pipelines.submit.warm import launcher, warm_steps
 
 State = Literal["succeeded", "failed", "skipped", "cached"]
@@ -52,6 +53,7 @@ def run_locally(
     started: Callable[[str], None],
     ended: Callable[[TaskRecord], None],
     caching: bool = True,
+    containers: dict[str, Any] | None = None,
 ) -> None:
     """Run a compiled pipeline with kfp's local runner, a task after the other, each in a process of its own.
 
@@ -64,6 +66,7 @@ def run_locally(
         started: called with a task's name when it begins.
         ended: called with its record when it ends.
         caching: False runs every step again; what comes out is cached for the next run.
+        containers: run each step in a container of its image, with these arguments (pipelines/submit/docker.py); None: in a process of this machine.
 
     Raises:
         StateError: the pipeline failed in the orchestrator, or kfp.local is not as this module knows it.
@@ -76,10 +79,11 @@ def run_locally(
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="churn-run-")))
-        stack.enter_context(warm_steps(scratch / "steps"))
-        stack.enter_context(_patched(watcher, run, scratch / "steps"))
+        if containers is None:
+            stack.enter_context(warm_steps(scratch / "steps"))
+        stack.enter_context(_patched(watcher, run, scratch / "steps", (containers or {}).get(docker.MOUNTS, [])))
         local.init(
-            runner=local.SubprocessRunner(use_venv=False),
+            runner=docker.runner(containers) if containers is not None else local.SubprocessRunner(use_venv=False),
             pipeline_root=str(pipeline_root),
             workspace_root=str(scratch / "workspace"),
             enable_caching=True,
@@ -188,8 +192,8 @@ def error_line(log: str) -> str:
 
 
 @contextlib.contextmanager
-def _patched(watcher: _Watcher, run: str, steps: Path) -> Iterator[None]:
-    from kfp.local import cache, executor_input_utils, subprocess_task_handler
+def _patched(watcher: _Watcher, run: str, steps: Path, mounts: list[str]) -> Iterator[None]:
+    from kfp.local import cache, docker_task_handler, executor_input_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     def quoted(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -202,6 +206,7 @@ def _patched(watcher: _Watcher, run: str, steps: Path) -> Iterator[None]:
             (cache.LocalCache, "get", watcher.look_up),
             (executor_input_utils, "get_local_pipeline_resource_name", lambda _: lambda __: run),
             (subprocess_task_handler, "replace_python_executable", quoted),
+            (docker_task_handler, "run_docker_container", lambda _: docker.kept(mounts)),
         ):
             original = getattr(owner, name, None)
             if original is None:

@@ -59,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--params", type=Path, metavar="FILE", help="a YAML or JSON file of values; --param wins over it")
     parser.add_argument("--dry-run", action="store_true", help="print what would run or be sent, and do nothing")
+    parser.add_argument(
+        "--runner",
+        choices=["process", "docker"],
+        default="process",
+        help="of a local run: each step a process, or a container of its image",
+    )
     parser.add_argument("--no-cache", action="store_true", help="run every step again")
     parser.add_argument("--wait", action="store_true", help="wait for the end of a run on Vertex AI (a local run always does)")
     parser.add_argument(
@@ -116,6 +122,7 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, optio
 
     # The steps run the code that is here now: the image's name says so, and with it every cache key.
     tag = f"src-{image_hash()}"
+    containers = _containers(spec, tag, values, environment) if options.runner == "docker" else None
     run = f"{spec.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     record = RunRecord(RunFacts(run, spec.name, environment.target, values, values.get("git_commit", ""), spec.sha256, tag, spec.tasks))
     print(f"run {run} ({environment.target})", flush=True)
@@ -133,6 +140,7 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, optio
                 started=record.progress.started,
                 ended=record.ended,
                 caching=not options.no_cache,
+                containers=containers,
             )
         except ChurnError as failure:
             error = str(failure)
@@ -147,6 +155,19 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, optio
         notify_failed(record, error)
     print(glance(summary, record.folder, time.monotonic() - begin), flush=True)
     return _status(summary, options)
+
+
+def _containers(spec: "Spec", tag: str, values: dict[str, Any], environment: Environment) -> dict[str, Any]:
+    from pipelines.submit.docker import arguments, check_images
+    from pipelines.submit.spec import Spec
+
+    check_images(Spec(spec.name, spec.with_images(tag)).images)
+    writes = [workspace() / environment.pipeline_root]
+    if "://" not in values["releases"]:
+        writes.append(Path(values["releases"]))
+    if values["tracking_uri"].startswith("sqlite:///"):
+        writes.append(Path(values["tracking_uri"].removeprefix("sqlite:///")).parent)
+    return arguments(writes, [Path(values[name]) for name in ("source", "tickets_source") if values[name] and "://" not in values[name]])
 
 
 def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, options: argparse.Namespace) -> int:
