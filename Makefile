@@ -13,7 +13,7 @@ INSTALL = $(BIN)/uv pip install --quiet --require-hashes --compile-bytecode --py
 SANDBOX_WAIT ?= 120
 LOCK = --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 
-.PHONY: help install install-cloud install-dev run test check spec-diff format lock ui sandbox sandbox-env bench clean \
+.PHONY: help install install-cloud install-dev run test check spec-diff format lock ui containers containers-ci sandbox sandbox-env bench clean \
 	audit sbom ci-docker ci-build ci-push ci-compile ci-data ci-upload ci-submit ci-smoke
 
 help:  ## list the targets
@@ -81,6 +81,13 @@ lock: install  ## resolve the dependencies again, with hashes, naming no registr
 
 ui: install  ## open the tracked runs: MLflow on 127.0.0.1:5000
 	@$(BIN)/churn ui
+
+containers: install-dev  ## build the four images with the docker engine that is there, run the pipeline in them, and probe the server
+	@$(BIN)/python -m containers.build
+	@$(BIN)/python -m containers.prove
+
+containers-ci:  ## the same on a bare Debian machine, as root: with an engine and a base image of its own
+	@bash containers/ci.sh
 
 sandbox: install-dev  ## Vertex AI, Cloud Storage and SageMaker on loopback, until Ctrl-C: the cloud commands with no account
 	@$(BIN)/python -m tests.sandbox
