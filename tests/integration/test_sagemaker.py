@@ -229,7 +229,7 @@ def test_what_cannot_be_tidied_undoes_nothing(aws, trained, caplog):
     aws.faults.add("sagemaker.DeleteEndpointConfig", "quota")
     with caplog.at_level(logging.WARNING):
         assert store.promote(two, expected=one, by="run-2")
-    assert "the next change tidies again" in caplog.text
+    assert "the next change does it" in caplog.text
 
 
 def test_of_two_that_change_it_one_is_refused(aws, trained):

@@ -12,15 +12,15 @@ PARENT = f"projects/{PROJECT}/locations/{REGION}"
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory):
-    with Sandbox(tmp_path_factory.mktemp("sandbox"), servers="inline") as sandbox, pytest.MonkeyPatch.context() as patch:
-        for name, value in sandbox.environment().items():
-            patch.setenv(name, value)
+    with Sandbox(tmp_path_factory.mktemp("sandbox"), servers="inline") as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def sandbox(running):
+def sandbox(running, monkeypatch):
     running.reset()
+    for name, value in running.environment().items():
+        monkeypatch.setenv(name, value)
     return running
 
 
