@@ -23,20 +23,25 @@ def reference(image: str, tag: str) -> str:
     return f"{f'{repository}/' if repository else ''}churn-{image}:{tag}"
 
 
-def docker(*arguments: str, capture: bool = False) -> str:
-    """Call the docker client (CHURN_DOCKER names another than the first on the path).
+def docker(*arguments: str, capture: bool = False, given: str | None = None, allowed: tuple[int, ...] = ()) -> str:
+    """Call the docker client (CHURN_DOCKER names another than the first on the path); gives what it said, where that is captured.
+
+    Args:
+        arguments: of the client.
+        capture: give its output instead of showing it.
+        given: its standard input.
+        allowed: exit statuses that are an answer too.
 
     Raises:
         StateError: it is not there, or it failed.
     """
     command = [os.environ.get("CHURN_DOCKER", "docker"), *arguments]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     try:
-        done = subprocess.run(
-            command, check=False, text=True, stdout=subprocess.PIPE if capture else None, env={**os.environ, "DOCKER_BUILDKIT": "1"}
-        )
+        done = subprocess.run(command, check=False, text=True, stdout=subprocess.PIPE if capture else None, input=given, env=environment)
     except FileNotFoundError:
         raise StateError(f"{command[0]} is not there; {_NEEDS}") from None
-    if done.returncode:
+    if done.returncode not in (0, *allowed):
         raise StateError(f"{' '.join(command[:3])} … failed with {done.returncode}; {_NEEDS}, or read what it said above")
     return (done.stdout or "").strip()
 
@@ -51,7 +56,7 @@ def build(image: str, tag: str, *, base: str = "", cache: bool = False) -> str:
         cache: take layers of the last build in the repository.
     """
     name, folder = reference(image, tag), "server" if image == "server" else "pipeline"
-    given = {"COMMIT": git_commit() or "unknown", "CREATED": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"} | ({"BASE": base} if base else {})
+    given = labels(tag) | ({"BASE": base} if base else {})
     options = [word for key, value in given.items() for word in ("--build-arg", f"{key}={value}")]
     if cache and os.environ.get("CHURN_IMAGE_REPOSITORY"):
         options += ["--cache-from", reference(image, "cache"), "--build-arg", "BUILDKIT_INLINE_CACHE=1"]
@@ -70,6 +75,15 @@ def build(image: str, tag: str, *, base: str = "", cache: bool = False) -> str:
         str(CHECKOUT),
     )
     return name
+
+
+def labels(tag: str) -> dict[str, str]:
+    """What the images say of where they come from."""
+    remote = subprocess.run(
+        ["git", "-C", str(CHECKOUT), "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    source = remote if remote.startswith("https://") else "unknown"
+    return {"COMMIT": git_commit() or "unknown", "CREATED": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "SOURCE": source, "VERSION": tag}
 
 
 def push(name: str, image: str) -> str:

@@ -14,6 +14,7 @@ stop() {
         kill "$pid" 2>/dev/null || true
         for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
     fi
+    umount "$work/exec/netns/default" 2>/dev/null || true
     rm -rf "$work" 2>/dev/null || true
 }
 trap stop EXIT
@@ -33,8 +34,10 @@ for _ in $(seq 100); do "$CHURN_DOCKER" info >/dev/null 2>&1 && break; sleep 0.2
 if [ -z "${CHURN_BASE_IMAGE:-}" ]; then
     echo 'making a stand-in for python:3.11-slim'
     # Where this machine gets its own packages from.
-    source=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -1)
-    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$work/base" "$source" >"$work/debootstrap.log" 2>&1 ||
+    [ -n "$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages')" ] || apt-get update -qq
+    source=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | sed -n 1p)
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates "$release" "$work/base" "$source" >"$work/debootstrap.log" 2>&1 ||
         { tail -5 "$work/debootstrap.log" >&2; exit 1; }
     ln -sf python3 "$work/base/usr/bin/python"
     # The machine's own certificates and pip's configuration, so that the Dockerfiles need neither.

@@ -1,10 +1,9 @@
 """What each image may hold: what its steps import must be there, and what they do not must not."""
 
-import ast
 import re
 from pathlib import Path
 
-from churn.platform.settings import CHECKOUT
+from containers.imports import SERVER, entries, packages, reachable
 
 # What an image has no use for, by the name that is imported; and the package that brings it.
 FORBIDDEN = {
@@ -15,29 +14,26 @@ FORBIDDEN = {
 }
 
 
+FINE = "as it should be"
+_TOOLS = ("gcc", "cc", "make", "pip", "pip3", "curl", "wget")
+USER = 10001
+# Imported by name at run time, where no reader of the code sees it.
+_DYNAMIC = {
+    "data": ("churn.platform.storage.gcs",),
+    "train": ("xgboost",),
+    "deploy": ("churn.platform.storage.gcs", "churn.platform.storage.s3", "google.cloud.aiplatform_v1", "xgboost"),
+    "server": ("churn.platform.storage.gcs", "xgboost"),
+}
+# Reachable by imports, and never by calls: features read the facts of prepare.py, whose page on quality is made in the data image.
+_NEVER = {"train": {"evidently"}}
+
+
 def needed(group: str) -> list[str]:
-    """The modules that an image must be able to import: those that the components of its group name, or the server."""
-    if group == "server":
-        return [
-            "churn.serving.server",
-            "churn.serving.contract",
-            "churn.training.model",
-            "churn.platform.storage.gcs",
-            "uvicorn",
-            "starlette",
-        ]
-    found: set[str] = {"kfp.dsl.executor_main"}
-    for path in sorted((CHECKOUT / "components").glob("*.py")):
-        text = path.read_text()
-        if f'@pipeline_component("{group}")' in text:
-            found |= _imported(text)
-    return sorted(found)
-
-
-def _imported(text: str) -> set[str]:
-    """The modules of this project that a component's body imports."""
-    names = {node.module for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.module}
-    return {name for name in names if name.partition(".")[0] in {"churn", "components"} and name != "components.base"}
+    """The modules that an image must be able to import: what its components, or the server, can reach through churn/, in functions too."""
+    reached = reachable([*entries(group), *_DYNAMIC[group]])
+    others = {name for name in packages(reached) if name.partition(".")[0] not in _NEVER.get(group, set())}
+    steps = set() if group == SERVER else {"kfp.dsl.executor_main"}
+    return sorted(others | steps | set(entries(group)) | set(_DYNAMIC[group]))
 
 
 def locked(lock: Path) -> set[str]:
@@ -53,7 +49,7 @@ def too_many(group: str, packages: set[str]) -> list[str]:
 def program(group: str) -> str:
     """A program that says, inside an image, what is missing and what is too many, and ends with 1 where anything is."""
     return (
-        "import importlib, importlib.util, sys\n"
+        "import importlib, importlib.util, os, shutil, sys\n"
         "wrong = []\n"
         f"for name in {needed(group)!r}:\n"
         "    try:\n        importlib.import_module(name)\n"
@@ -62,6 +58,10 @@ def program(group: str) -> str:
         "    try:\n        return importlib.util.find_spec(name) is not None\n"
         "    except ImportError:\n        return False\n"
         f"wrong += [f'{{name}} is there' for name in {list(FORBIDDEN[group])!r} if there(name)]\n"
-        "print('; '.join(wrong) or 'as it should be')\n"
+        f"wrong += [f'{{name}} is there' for name in {list(_TOOLS)!r} if shutil.which(name)]\n"
+        f"wrong += [f'it runs as user {{os.getuid()}}'] if os.getuid() != {USER} else []\n"
+        "wrong += ['pip is there'] if there('pip') else []\n"
+        "wrong += ['its root can be written to'] if os.access('/', os.W_OK) or os.access('/app', os.W_OK) else []\n"
+        f"print('; '.join(wrong) or {FINE!r})\n"
         "sys.exit(bool(wrong))\n"
     )

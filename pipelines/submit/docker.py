@@ -42,6 +42,11 @@ def arguments(places: list[Path], read_only: list[Path]) -> dict[str, Any]:
     }
 
 
+def with_lock(given: dict[str, Any], variable: str, lock: Path) -> dict[str, Any]:
+    """The same with the run's lock where a step looks at it: a step whose run was killed promotes nothing."""
+    return given | {MOUNTS: [*given[MOUNTS], f"{lock}:{lock}:ro"], "environment": {variable: str(lock)}}
+
+
 def _give(path: Path, user: int) -> None:
     for each in (path, *path.rglob("*")):
         os.chown(each, user, user, follow_symlinks=False)

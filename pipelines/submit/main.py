@@ -116,13 +116,20 @@ def _status(summary: dict[str, Any], options: argparse.Namespace) -> int:
 def _local(spec: "Spec", values: dict[str, Any], environment: Environment, options: argparse.Namespace) -> int:
     from pipelines.code import image_hash
     from pipelines.submit.console import glance
+    from pipelines.submit.docker import with_lock
     from pipelines.submit.local import run_locally
     from pipelines.submit.record import RunRecord, notify_failed
     from pipelines.submit.summary import RunFacts
 
     # The steps run the code that is here now: the image's name says so, and with it every cache key.
     tag = f"src-{image_hash()}"
-    containers = _containers(spec, tag, values, environment) if options.runner == "docker" else None
+    root = workspace() / environment.pipeline_root
+    containers = None
+    if options.runner == "docker":
+        root = root.with_name(
+            f"{root.name}-docker"
+        )  # files of another user, and a cache of its own: what is asked for is that the images run
+        containers = _containers(spec, tag, values, root)
     run = f"{spec.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     record = RunRecord(RunFacts(run, spec.name, environment.target, values, values.get("git_commit", ""), spec.sha256, tag, spec.tasks))
     print(f"run {run} ({environment.target})", flush=True)
@@ -130,12 +137,14 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, optio
     record.begin()
     with locked(record.folder / ".alive"):
         os.environ[_RUN_LOCK] = str(record.folder / ".alive")
+        if containers is not None:
+            containers = with_lock(containers, _RUN_LOCK, record.folder / ".alive")
         try:
             run_locally(
                 spec.with_images(tag),
                 values,
                 run=run,
-                pipeline_root=workspace() / environment.pipeline_root,
+                pipeline_root=root,
                 logs=record.folder / "logs",
                 started=record.progress.started,
                 ended=record.ended,
@@ -157,12 +166,18 @@ def _local(spec: "Spec", values: dict[str, Any], environment: Environment, optio
     return _status(summary, options)
 
 
-def _containers(spec: "Spec", tag: str, values: dict[str, Any], environment: Environment) -> dict[str, Any]:
+def _containers(spec: "Spec", tag: str, values: dict[str, Any], root: Path) -> dict[str, Any]:
     from pipelines.submit.docker import arguments, check_images
     from pipelines.submit.spec import Spec
 
     check_images(Spec(spec.name, spec.with_images(tag)).images)
-    writes = [workspace() / environment.pipeline_root]
+    away = {name: values[name] for name in ("source", "tickets_source", "releases", "tracking_uri") if "://" in values[name]}
+    away = {name: value for name, value in away.items() if not value.startswith("sqlite:///")}
+    if away:
+        raise ConfigError(
+            f"--runner docker: its steps have no network, and {next(iter(away))} is {next(iter(away.values()))}; give a local one"
+        )
+    writes = [root]
     if "://" not in values["releases"]:
         writes.append(Path(values["releases"]))
     if values["tracking_uri"].startswith("sqlite:///"):

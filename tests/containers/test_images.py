@@ -30,8 +30,21 @@ def test_a_package_too_many_is_found(group, package, tmp_path):
 @pytest.mark.parametrize("group", ["data", "train", "deploy"])
 def test_what_the_steps_of_a_group_import_is_read_off_the_components(group):
     modules = guard.needed(group)
-    assert {"data": "churn.data.prepare", "train": "churn.training.train", "deploy": "churn.deployment.deploy"}[group] in modules
-    assert "components.base" not in modules
+    assert {"data": "evidently", "train": "xgboost", "deploy": "boto3"}[group] in modules
+    assert {"data": "components.prepare", "train": "components.train", "deploy": "components.promote"}[group] in modules
+    assert "kfp.dsl.executor_main" in modules
+
+
+def test_what_a_function_imports_counts_too(tmp_path):
+    from containers.imports import packages, reachable
+
+    (tmp_path / "components").mkdir()
+    (tmp_path / "churn").mkdir()
+    (tmp_path / "components" / "step.py").write_text("def step():\n    from churn.work import work\n")
+    (tmp_path / "churn" / "__init__.py").touch()
+    code = "import json\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import never\ndef work():\n    import boto3\n"
+    (tmp_path / "churn" / "work.py").write_text(code)
+    assert packages(reachable(["components.step"], tmp_path)) == {"boto3": "churn.work"}
 
 
 def test_every_lock_names_versions_of_the_dev_lock():

@@ -72,7 +72,7 @@ def test_the_line_that_says_why(log, line):
 
 
 def test_what_is_wrapped_is_there_and_put_back():
-    from kfp.local import cache, executor_input_utils, subprocess_task_handler
+    from kfp.local import cache, docker_task_handler, executor_input_utils, subprocess_task_handler
     from kfp.local.orchestrator import task_executor
 
     places = (
@@ -80,17 +80,21 @@ def test_what_is_wrapped_is_there_and_put_back():
         (cache.LocalCache, "get"),
         (executor_input_utils, "get_local_pipeline_resource_name"),
         (subprocess_task_handler, "replace_python_executable"),
+        (docker_task_handler, "run_docker_container"),
     )
     before = [getattr(owner, name) for owner, name in places]
     watcher = local._Watcher(None, None, None, True)
-    with local._patched(watcher, "run-1", None):
+    with local._patched(watcher, "run-1", None, []):
         assert all(getattr(owner, name) is not original for (owner, name), original in zip(places, before, strict=True))
         assert executor_input_utils.get_local_pipeline_resource_name("churn-training") == "run-1"
     assert [getattr(owner, name) for owner, name in places] == before
     for owner, name in places:
         with pytest.MonkeyPatch.context() as patch:
             patch.delattr(owner, name)
-            with pytest.raises(StateError, match=f"kfp.local has moved: {name} .*use kfp 2.17.0"), local._patched(watcher, "run-1", None):
+            with (
+                pytest.raises(StateError, match=f"kfp.local has moved: {name} .*use kfp 2.17.0"),
+                local._patched(watcher, "run-1", None, []),
+            ):
                 pass
     assert [getattr(owner, name) for owner, name in places] == before
 
