@@ -27,7 +27,7 @@ from tests.sandbox.aws.aws import ROLE
 POLICY = CanaryPolicy(percent=20, min_answers=2, timeout_seconds=30, max_error_share=0.34, max_p95_ms=5000, max_score_distance=1.0)
 REFUSED = ("429", "500", "503", "409", "quota")
 CUT = ("cut-before", "cut-after")
-TIMEOUT, LATE = 0.5, 0.8  # seconds: a slow call is done after its caller has given it up
+TIMEOUT, LATE = 0.35, 0.55  # seconds: a slow call is done after its caller has given it up
 READS = ("Get", "List", "Predict", "Describe", "Head", "Invoke", "objects.get", "objects.list", "buckets.get")
 numbers = itertools.count()
 
