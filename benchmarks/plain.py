@@ -5,8 +5,9 @@ from pathlib import Path
 
 from churn.data.mapping import DatasetMapping
 from churn.data.prepare import prepare
+from churn.deployment.canary import CanaryPolicy
 from churn.deployment.champion import find_champion
-from churn.deployment.deploy import deploy, promote, smoke
+from churn.deployment.deploy import canary, deploy, promote, smoke
 from churn.deployment.outcome import notify_outcome
 from churn.evaluation.evaluate import evaluate
 from churn.evaluation.judge import Champion
@@ -52,6 +53,8 @@ def main(root: Path, spec: Path) -> None:
         policy,
         rounds=p["bootstrap_rounds"],
         facts={"release line": line, "run": run},
+        data={"source": p["source"], "fingerprint": content},
+        provenance={"data_fingerprint": content, "model_sha256": sha256},
         page=root / "report.html",
         out=root / "judgement",
     )
@@ -60,11 +63,13 @@ def main(root: Path, spec: Path) -> None:
     if evaluated.gate_value >= p["min_auc_pr"] and verdict.approved:
         version, _ = register(tracking, line=line, model=root / "model", model_sha256=sha256, tracked_run=tracked, tags={})
         provenance = {"run": run, "registered_version": version}
-        release, _ = deploy("local", releases, line, root / "model", sha256, root / "evaluation", evaluated.metrics, provenance)
-        smoke("local", releases, line, release)
-        words = {"verdict": verdict.line, "reasons": verdict.reasons}
+        place = ("local", releases, line, {})
+        release, _ = deploy(*place, root / "model", sha256, root / "evaluation", evaluated.metrics, provenance)
+        smoke(*place, release)
+        canary(*place, release, policy=CanaryPolicy.of(p["canary"], "canary"), expected=champion.release, run=run)
         where = {"tracking_uri": tracking, "pipeline_root": str(root), "run": run}
-        promote("local", releases, line, release, sha256, expected=champion.release, **where, **words)
+        known = {"judgement": root / "judgement", "version": version, "tracked_run": tracked}
+        promote(*place, release, sha256, expected=champion.release, **where, **known)
     notify_outcome(str(root), run, "SUCCEEDED", "", webhook_env="")
 
 

@@ -54,13 +54,13 @@ def may_pass(error: BaseException) -> bool:
 
 
 def status(error: BaseException) -> int | None:
-    """The HTTP status that an error of google-api-core, google-cloud-storage or botocore carries; None where there is none."""
+    """The HTTP status that an error of google-api-core, google-cloud-storage, requests or botocore carries; None where there is none."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
         throttled = str(response.get("Error", {}).get("Code", "")) in {"ThrottlingException", "Throttling", "TooManyRequestsException"}
         return 429 if throttled else found
-    code = getattr(error, "code", None)
+    code = getattr(error, "code", None) or getattr(response, "status_code", None)
     return int(code) if isinstance(code, int) else None
 
 

@@ -84,3 +84,39 @@ def test_a_run_reads_its_source_from_a_bucket_and_sees_that_it_changed(bucket, w
     changed = shop.run("source=gs://shop/orders/log.csv", "min_auc_pr=0.1", "min_gain=-1")
     assert shop.states(changed)["prepare"] == "succeeded"
     assert changed["data"]["rows"] == first["data"]["rows"] - 5
+
+
+LARGE = bytes(range(256)) * (20 * 4096)  # 20 MiB: three pieces
+
+
+@pytest.fixture
+def sandbox(inline_sandbox, monkeypatch):
+    """The sandbox's own Cloud Storage, whose calls can be made to fail."""
+    inline_sandbox.reset()
+    for name, value in inline_sandbox.environment().items():
+        monkeypatch.setenv(name, value)
+    return inline_sandbox
+
+
+def pieces(sandbox) -> tuple[int, int]:
+    calls = list(sandbox.calls)
+    return calls.count("storage.objects.insert"), calls.count("storage.objects.insert.chunk")
+
+
+def test_a_large_file_goes_in_pieces_and_comes_back_whole(sandbox, tmp_path):
+    (tmp_path / "log.bin").write_bytes(LARGE)
+    assert storage.upload_once(tmp_path / "log.bin", "gs://sandbox-bucket/log.bin") is True
+    assert pieces(sandbox) == (1, 3)
+    assert storage.upload_once(tmp_path / "log.bin", "gs://sandbox-bucket/log.bin") is False
+    assert storage.fetch("gs://sandbox-bucket/log.bin", tmp_path / "back").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("fault", ["503", "429", "cut-before", "cut-after"])
+def test_a_large_upload_that_is_cut_off_goes_on_where_it_was(sandbox, tmp_path, fault):
+    (tmp_path / "log.bin").write_bytes(LARGE)
+    sandbox.faults.add("storage.objects.insert.chunk", fault, nth=2)
+    assert storage.upload_once(tmp_path / "log.bin", "gs://sandbox-bucket/log.bin") is True
+    assert sandbox.faults.struck == [("storage.objects.insert.chunk", fault)]
+    sessions, sent = pieces(sandbox)
+    assert (sessions, sent <= 6) == (1, True)  # one session: it did not begin again
+    assert storage.fetch("gs://sandbox-bucket/log.bin", tmp_path / "back").read_bytes() == LARGE

@@ -5,6 +5,7 @@ import pytest
 from churn.deployment.champion import find_champion
 from churn.deployment.sagemaker import SageMakerReleases
 from churn.platform import storage
+from churn.platform.aws import aws_client
 from churn.platform.errors import ConfigError, InputError, StateError
 from churn.platform.files import seal
 from churn.platform.retries import Backoff
@@ -21,7 +22,7 @@ def aws(inline_aws, monkeypatch, impatient):
     return inline_aws
 
 
-def test_texts_are_written_read_listed_and_deleted(aws, tmp_path):
+def test_texts_are_written_read_and_listed(aws, tmp_path):
     assert storage.read_text(f"{ROOT}/a b+ü.json") is None
     storage.write_text(f"{ROOT}/a b+ü.json", "one")
     assert storage.read_text(f"{ROOT}/a b+ü.json") == "one"
@@ -30,9 +31,6 @@ def test_texts_are_written_read_listed_and_deleted(aws, tmp_path):
     before = storage.fingerprint(f"{ROOT}/a b+ü.json")
     storage.write_text(f"{ROOT}/a b+ü.json", "two")
     assert storage.fingerprint(f"{ROOT}/a b+ü.json") != before
-    storage.delete(f"{ROOT}/a b+ü.json")
-    storage.delete(f"{ROOT}/a b+ü.json")
-    assert storage.names(ROOT) == []
 
 
 def test_a_text_is_swapped_by_one_of_two(aws):
@@ -42,7 +40,7 @@ def test_a_text_is_swapped_by_one_of_two(aws):
     _, version = storage.read_version(uri)
     assert storage.swap_text(uri, "3", version)
     assert not storage.swap_text(uri, "4", version)
-    storage.delete(uri)
+    aws_client("s3").delete_object(Bucket=uri.split("/")[2], Key=uri.split("/", 3)[3])
     assert not storage.swap_text(uri, "5", version)  # what should be replaced is gone
 
 

@@ -113,11 +113,6 @@ def names(uri: str) -> list[str]:
     return sorted(name.removeprefix(prefix) for name in _backend(uri).names(bucket, prefix))
 
 
-def delete(uri: str) -> None:
-    """Delete an object; one that is not there is deleted already."""
-    _backend(uri).delete(*_parts(uri))
-
-
 def check_bucket(uri: str) -> None:
     """Say in one line where the bucket of a URI is not there or may not be read; nothing is created.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from churn.platform.errors import InputError
 from churn.platform.google import storage_client, timeout
-from churn.platform.retries import retried, status
+from churn.platform.retries import Backoff, may_pass, retried, status
 from churn.platform.storage import ABSENT
 
 T = TypeVar("T")
@@ -46,10 +46,13 @@ def write(bucket: str, name: str, content: bytes, version: str | None) -> bool:
 def upload(path: Path, bucket: str, name: str) -> bool:
     """Upload a file where nothing is; False where something is."""
     blob = _blob(bucket, name)
-    blob.chunk_size = _CHUNK if path.stat().st_size > _CHUNK else None
+    large = path.stat().st_size > _CHUNK
+    blob.chunk_size = _CHUNK if large else None
     if _exists(blob, bucket, name):
         return False
-    return _unless_moved(bucket, name, lambda: blob.upload_from_filename(str(path), if_generation_match=0, checksum="crc32c", **_plain()))
+    # Only the client knows the session of a resumable upload: there it tries again itself, by our rule of what may be, and goes on where it was.
+    how = _plain() | ({"retry": _resuming()} if large else {})
+    return _unless_moved(bucket, name, lambda: blob.upload_from_filename(str(path), if_generation_match=0, checksum="crc32c", **how))
 
 
 def download(bucket: str, name: str, path: Path) -> None:
@@ -60,14 +63,6 @@ def download(bucket: str, name: str, path: Path) -> None:
 def names(bucket: str, prefix: str) -> list[str]:
     """Every name that begins so."""
     return [blob.name for blob in _ask(bucket, prefix, lambda: list(storage_client().list_blobs(bucket, prefix=prefix, **_plain())))]
-
-
-def delete(bucket: str, name: str) -> None:
-    """Delete it; nothing there is fine."""
-    from google.cloud.exceptions import NotFound
-
-    with contextlib.suppress(NotFound):
-        _ask(bucket, name, lambda: _blob(bucket, name).delete(**_plain()), passing=NotFound)
 
 
 def check_bucket(bucket: str) -> None:
@@ -82,6 +77,13 @@ def _blob(bucket: str, name: str) -> Any:
 
 def _exists(blob: Any, bucket: str, name: str) -> bool:
     return bool(_ask(bucket, name, lambda: blob.exists(**_plain())))
+
+
+def _resuming() -> Any:
+    from google.api_core.retry import Retry
+
+    backoff = Backoff()
+    return Retry(predicate=may_pass, initial=backoff.first, maximum=backoff.most, timeout=backoff.most * backoff.tries)
 
 
 def _plain() -> dict[str, Any]:

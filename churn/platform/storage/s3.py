@@ -87,11 +87,6 @@ def names(bucket: str, prefix: str) -> list[str]:
     return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
 
-def delete(bucket: str, name: str) -> None:
-    """Delete it; nothing there is fine."""
-    _ask(bucket, name, lambda: _s3().delete_object(Bucket=bucket, Key=name))
-
-
 def check_bucket(bucket: str) -> None:
     """Look whether it is there."""
     _ask(bucket, "", lambda: _s3().head_bucket(Bucket=bucket))

@@ -4,6 +4,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
 from google.api_core import exceptions as google
+from google.cloud.storage.exceptions import InvalidResponse
 
 from churn.platform import retries
 from churn.platform.errors import StateError
@@ -21,6 +22,12 @@ def aws(code: str, http: int) -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": http}}, "CreateEndpoint")
 
 
+def answered(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError("it said so", response=response)
+
+
 @pytest.mark.parametrize(
     ("error", "passes"),
     [
@@ -33,6 +40,10 @@ def aws(code: str, http: int) -> ClientError:
         (requests.ConnectionError("cut"), True),
         (requests.ReadTimeout("slow"), True),
         (ConnectionResetError("cut"), True),
+        (answered(503), True),
+        (answered(404), False),
+        (InvalidResponse(answered(429).response), True),
+        (InvalidResponse(answered(400).response), False),
         (aws("ThrottlingException", 400), True),
         (aws("InternalFailure", 500), True),
         (EndpointConnectionError(endpoint_url="https://sagemaker"), True),
