@@ -8,7 +8,13 @@ from containers.imports import SERVER, entries, packages, reachable
 # What an image has no use for, by the name that is imported; and the package that brings it.
 FORBIDDEN = {
     "data": {"mlflow": "mlflow", "xgboost": "xgboost-cpu", "google.cloud.aiplatform": "google-cloud-aiplatform", "boto3": "boto3"},
-    "train": {"mlflow": "mlflow", "evidently": "evidently", "google.cloud.aiplatform": "google-cloud-aiplatform", "boto3": "boto3"},
+    "train": {
+        "mlflow": "mlflow",
+        "sklearn": "scikit-learn",
+        "evidently": "evidently",
+        "google.cloud.aiplatform": "google-cloud-aiplatform",
+        "boto3": "boto3",
+    },
     "deploy": {"evidently": "evidently"},
     "server": {"kfp": "kfp", "mlflow": "mlflow", "pandas": "pandas", "sklearn": "scikit-learn", "duckdb": "duckdb", "boto3": "boto3"},
 }

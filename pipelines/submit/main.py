@@ -188,6 +188,7 @@ def _containers(spec: "Spec", tag: str, values: dict[str, Any], root: Path) -> d
 def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment, options: argparse.Namespace) -> int:
     from churn.deployment.vertex import label
     from churn.platform.checked import read_yaml
+    from pipelines.policy import unlabelled
     from pipelines.submit.cost import Prices, check_ceiling, estimate, last_times
     from pipelines.submit.repository import upload
     from pipelines.submit.vertex import build, sources_in_bucket, upload_sources
@@ -199,6 +200,8 @@ def _vertex(spec: "Spec", values: dict[str, Any], environment: VertexEnvironment
     values, uploads = sources_in_bucket(values, environment)
     labels = {"commit": label(values.get("git_commit", "")[:12]), "reason": label(options.reason)}
     request = build(spec, values, environment, labels={k: v for k, v in labels.items() if v}, caching=not options.no_cache)
+    if wrong := unlabelled(request.job):
+        raise ConfigError(f"{'; '.join(wrong)}: submit from a git checkout, or say what code it is with --param git_commit=SHA")
     if options.dry_run:
         _print({"estimate_usd": round(estimated.usd, 2), "uploads": uploads, "parent": request.parent, "pipeline_job": request.job})
         return 0

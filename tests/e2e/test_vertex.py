@@ -170,6 +170,17 @@ def test_a_run_is_not_doubled_and_goes_again_only_when_told(cloud, capsys):
     assert {job.labels.get("reason", "") for job in jobs} == {"", "a-look"}
 
 
+def test_a_run_that_fails_exits_1_with_the_step_and_its_reason(cloud, capsys):
+    assert cloud.submit("as_of=never") == 1
+    summary = json.loads((cloud.root / "runs" / "latest" / "summary.json").read_text())
+    assert (summary["status"], states(summary)["features"], states(summary)["notify"]) == ("failed", "failed", "succeeded")
+    assert "features: " in summary["error"] and "as_of: 'never' is no moment" in summary["error"]
+    assert summary["deployment"]["deployed"] is False
+    said = capsys.readouterr().out
+    assert f"/runs/{summary['run_id']}?project=sandbox" in said.partition("logs")[2]
+    assert read_outcome(f"gs://{BUCKET}/pipeline", summary["run_id"]).status == "failed"
+
+
 def job_of(said: str) -> str:
     return next(line.split()[1] for line in said.splitlines() if line.startswith("run "))
 

@@ -97,6 +97,15 @@ def test_a_wrong_parameter_is_one_line_and_nothing_is_sent(shop, capsys, given, 
     assert list(sandbox.calls) == []
 
 
+def test_a_job_that_does_not_say_what_code_it_runs_is_not_sent(shop, capsys):
+    sandbox, command = shop
+    assert submit([*command, "--param", "git_commit="]) == 2
+    assert "the job has no label commit: submit from a git checkout, or say what code it is" in capsys.readouterr().err
+    assert list(sandbox.calls) == []
+    assert submit([*command, "--param", "git_commit=abc123"]) == 0
+    assert jobs()[0].labels["commit"] == "abc123"
+
+
 def test_above_the_ceiling_nothing_is_sent(shop, capsys, monkeypatch):
     sandbox, command = shop
     monkeypatch.setenv("CHURN_MAX_COST_USD", "0.01")

@@ -6,10 +6,12 @@ import socket
 import socketserver
 import threading
 
+from tests.sandbox.web import Listening
+
 _LARGEST_HEAD = 1 << 16
 
 
-class Proxy:
+class Proxy(Listening):
     """Listens until closed."""
 
     def __init__(self, target: int, port: int = 0) -> None:
@@ -18,15 +20,7 @@ class Proxy:
 
         handler = type("Handler", (socketserver.BaseRequestHandler,), {"handle": handle})
         server = type("Server", (socketserver.ThreadingTCPServer,), {"daemon_threads": True, "allow_reuse_address": True})
-        self._server = server(("127.0.0.1", port), handler)
-        self.port: int = self._server.server_address[1]
-        self.address = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(server(("127.0.0.1", port), handler))
 
 
 def _tunnel(client: socket.socket, target: int) -> None:

@@ -48,20 +48,27 @@ def said(content: object, status: int = 200, **headers: str) -> Answer:
     return Answer(json.dumps(content).encode(), status, {"Content-Type": "application/json; charset=UTF-8", **headers})
 
 
-class WebServer:
-    """Answers on 127.0.0.1 from a thread for each connection, until closed."""
+class Listening:
+    """A server of the standard library on 127.0.0.1, answered from threads, until closed."""
 
-    def __init__(self, respond: Callable[[Request], Answer], port: int = 0) -> None:
-        server = type("Server", (ThreadingHTTPServer,), {"request_queue_size": 128, "handle_error": lambda *_: None})
-        self._server = server(("127.0.0.1", port), _handler(respond))
-        self.port: int = self._server.server_address[1]
+    def __init__(self, server: Any) -> None:
+        self._server = server
+        self.port: int = server.server_address[1]
         self.address = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def close(self) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class WebServer(Listening):
+    """One function's answers over HTTP."""
+
+    def __init__(self, respond: Callable[[Request], Answer], port: int = 0) -> None:
+        server = type("Server", (ThreadingHTTPServer,), {"request_queue_size": 128, "handle_error": lambda *_: None})
+        super().__init__(server(("127.0.0.1", port), _handler(respond)))
 
 
 def _go_on(handler: BaseHTTPRequestHandler) -> bool:

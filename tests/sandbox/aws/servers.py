@@ -1,7 +1,6 @@
 """What a variant runs: a process of the real server on the unpacked model.tar.gz, or the same contract answered in this process."""
 
 import io
-import json
 import os
 import socket
 import subprocess
@@ -11,6 +10,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any, Protocol
+
+from tests.sandbox.inline import answered
 
 _PATIENCE = 60.0
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -59,13 +60,7 @@ class InlineServer:
 
     def invoke(self, body: bytes) -> tuple[int, bytes]:
         """As the server's /invocations does."""
-        from churn.platform.errors import InputError
-        from churn.serving.contract import answer
-
-        try:
-            return 200, json.dumps(answer(self._model, json.loads(body))).encode()
-        except InputError as error:
-            return 400, json.dumps({"error": str(error)}).encode()
+        return answered(self._model, body)
 
     def stop(self) -> None:
         """Nothing runs."""

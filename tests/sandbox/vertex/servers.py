@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import socket
 import subprocess
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.sandbox.inline import answered
 from tests.sandbox.refusal import precondition
 from tests.sandbox.vertex.context import Context
 from tests.sandbox.vertex.executor import CHECKOUT, end_group
@@ -43,13 +43,7 @@ class InlineServer:
 
     def predict(self, body: bytes) -> tuple[int, bytes]:
         """As the server's predict route does."""
-        from churn.platform.errors import InputError
-        from churn.serving.contract import answer
-
-        try:
-            return 200, json.dumps(answer(self._model, json.loads(body))).encode()
-        except InputError as error:
-            return 400, json.dumps({"error": str(error)}).encode()
+        return answered(self._model, body)
 
     def stop(self) -> None:
         """Nothing runs."""
